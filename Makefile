@@ -1,0 +1,66 @@
+# The one door. `make` alone prints what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+UV := $(BIN)/uv --quiet --no-config
+PORT ?= 8000
+CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
+
+.PHONY: help run test check format bench bench-quick soak model lock clean
+
+help:  ## Print the doors
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## Serve on http://127.0.0.1:8000 with the embedded store
+	$(BIN)/inquiry-svc serve --port $(PORT)
+
+test: $(VENV)/.dev  ## Every test, on two processes; then those that must run alone
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not alone and not soak"
+	$(BIN)/python -m pytest -q -m "alone and not soak"
+
+check: $(VENV)/.dev  ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.dev  ## Put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
+	$(BIN)/python -m pytest -q -m soak --timeout 7200
+
+model: $(VENV)/.dev  ## Make the shipped model again from the corpus
+	$(BIN)/inquiry-svc train $(CORPUS)/authored-templates.jsonl $(CORPUS)/authored-[1-8].jsonl \
+		--out plugins/inquiry_svc_plugins/classifiers/xgboost/artefact
+
+lock: $(VENV)/.uv  ## Resolve the dependencies anew
+	$(UV) pip compile pyproject.toml --universal --all-extras --group dev --upgrade --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements/dev.lock
+	$(UV) pip compile pyproject.toml --universal --all-extras --constraint requirements/dev.lock --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements/run.lock
+
+clean:  ## Forget everything that was made here, but no data
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "this needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) -V 2>&1); say: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.uv requirements/run.lock pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/run.lock
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv requirements/dev.lock pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/dev.lock
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
+	@touch $@ $(VENV)/.run

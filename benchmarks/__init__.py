@@ -1,0 +1,1 @@
+"""Reproducible measurements. `python -m benchmarks` runs them; what they found is in `results/`."""

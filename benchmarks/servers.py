@@ -1,0 +1,57 @@
+"""The servers under measurement, each a process of its own, on a core of its own where there are two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Final
+
+SERVER_CORE: Final = 0
+LOAD_CORE: Final = 1
+
+
+def use_core(core: int) -> None:
+    """Keep this process on one core, where the machine has more than one."""
+    if (os.cpu_count() or 1) > 1 and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
+@contextmanager
+def constant_server() -> Iterator[str]:
+    with _serving([sys.executable, "-m", "benchmarks.constant"], {}) as url:
+        yield url
+
+
+@contextmanager
+def inquiry_server() -> Iterator[str]:
+    """The service as shipped, but for the cache: every text is classified."""
+    with TemporaryDirectory(prefix="inquiry-bench-") as folder:
+        command = [sys.executable, "-m", "inquiry_svc.cli", "serve", "--port", "0", "--data-dir", folder]
+        with _serving(command, {"INQUIRY_CACHE__PROVIDER": "none"}) as url:
+            yield url
+
+
+@contextmanager
+def _serving(command: list[str], environment: dict[str, str]) -> Iterator[str]:
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+        preexec_fn=lambda: use_core(SERVER_CORE),
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if "http://" in line:
+                yield "http://" + line.split("http://", 1)[1].split(",", 1)[0].split('"', 1)[0].strip()
+                break
+        else:
+            raise RuntimeError(f"{command} did not start")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

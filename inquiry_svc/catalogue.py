@@ -1,0 +1,129 @@
+"""Every metric that the service itself has, declared once. Names and thresholds are the monitoring guide's.
+
+A histogram's buckets contain each threshold that an alert or an objective uses on it, so that "at most 2 s" is counted
+and never interpolated. Plugins declare theirs through `register_metrics`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES
+from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "queue")
+STAGES: Final = ("classify", "store")
+OPERATIONS: Final = ("save", "get", "list", "feedback", "resolve", "stats")
+
+_LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+_CONFIDENCE: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+HTTP_REQUESTS: Final = Counter(
+    "http_requests_total",
+    "Requests answered. The endpoint is the route's template, __unmatched__ where no route fits.",
+    {"method": METHODS, "endpoint": OPEN, "status": OPEN},
+)
+HTTP_REQUEST_DURATION: Final = Histogram(
+    "http_request_duration_seconds",
+    "Time from a request's complete header to its answer.",
+    {"endpoint": OPEN},
+    buckets=_LATENCY_S,
+)
+HTTP_REQUESTS_ACTIVE: Final = Gauge("http_requests_active", "Requests being worked on now.")
+HTTP_CONNECTIONS_ACTIVE: Final = Gauge("http_connections_active", "Open client connections.")
+HTTP_CONNECTIONS_EXPIRED: Final = Counter(
+    "http_connections_expired_total",
+    "Connections closed because the client was too slow; a slow body is a request with status 408.",
+    {"waiting_for": ("first_byte", "header")},
+)
+
+INQUIRIES_PROCESSED: Final = Counter(
+    "inquiries_processed_total",
+    "Inquiries submitted: committed (success), or not acknowledged because of a fault of the service (failed).",
+    {"status": ("success", "failed")},
+)
+INQUIRIES_REFUSED: Final = Counter(
+    "inquiries_refused_total", "Texts refused at the door because every place was taken."
+)
+INQUIRIES_REPLAYED: Final = Counter(
+    "inquiries_replayed_total", "Submissions answered from an earlier one with the same idempotency key."
+)
+TEXTS_RECEIVED: Final = Counter("texts_received_total", "Texts taken into a batch, to be stored or only classified.")
+TRIAGE_FAILURES: Final = Counter(
+    "triage_failures_total",
+    "Texts and inquiries that got no answer, by the stage that failed.",
+    {"stage": ("classify", "route", "store")},
+)
+UNASSIGNED: Final = Counter("inquiries_unassigned_total", "Inquiries routed while nobody of the department was free.")
+INQUIRIES_IN_FLIGHT: Final = Gauge("inquiries_in_flight", "Texts taken in and not answered yet.")
+PROCESSING_DURATION: Final = Histogram(
+    "inquiry_processing_duration_seconds",
+    "Time from taking an inquiry in to its commit.",
+    buckets=_LATENCY_S,
+)
+CATEGORY: Final = Counter("inquiry_category_total", "Inquiries stored, by category.", {"category": CATEGORIES})
+SENTIMENT: Final = Counter("inquiry_sentiment_total", "Inquiries stored, by sentiment.", {"sentiment": SENTIMENTS})
+URGENCY: Final = Counter("inquiry_urgency_total", "Inquiries stored, by urgency.", {"urgency": URGENCIES})
+NEEDS_REVIEW: Final = Counter("inquiries_needing_review_total", "Inquiries stored that a person should look at.")
+ROUTING_DECISIONS: Final = Counter(
+    "routing_decisions_total",
+    "Inquiries stored, by the department that answers and whether they were escalated.",
+    {"department": DEPARTMENTS, "escalated": ("true", "false")},
+)
+PRIORITY_SCORE: Final = Histogram(
+    "inquiry_priority_score", "Priority of the inquiries stored, 0 to 100.", buckets=tuple(range(10, 101, 10))
+)
+
+MODEL_PREDICTIONS: Final = Counter(
+    "model_predictions_total",
+    "Categories predicted, from the cache or not.",
+    {"model_name": OPEN, "prediction": CATEGORIES},
+)
+MODEL_CONFIDENCE: Final = Histogram(
+    "model_prediction_confidence",
+    "Confidence in the predicted category.",
+    {"model_name": OPEN},
+    buckets=_CONFIDENCE,
+)
+MODEL_INFERENCE_DURATION: Final = Histogram(
+    "model_inference_duration_seconds",
+    "Time of one call to a classifier, which takes a whole batch.",
+    {"model_name": OPEN},
+    buckets=_LATENCY_S,
+)
+MODEL_INFO: Final = Gauge(
+    "model_version_info",
+    "1 for each model that is open.",
+    {"model_name": OPEN, "version": OPEN, "sha": OPEN},
+)
+CLASSIFIER_FALLBACKS: Final = Counter(
+    "classifier_fallbacks_total",
+    "Texts answered by the fallback classifier: the first one raised, did not answer in time, or is being rested.",
+    {"reason": ("error", "timeout", "resting")},
+)
+CACHE_LOOKUPS: Final = Counter(
+    "cache_lookups_total",
+    "Texts looked up in the cache. Invalid: what came back was not what had been put. Error: the cache failed.",
+    {"result": ("hit", "miss", "invalid", "error")},
+)
+
+BATCH_SIZE: Final = Histogram(
+    "batch_size", "Items worked on together.", {"stage": STAGES}, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+QUEUE_DEPTH: Final = Gauge("batch_queue_depth", "Items waiting for the next batch.", {"stage": STAGES})
+
+DB_QUERY_DURATION: Final = Histogram(
+    "db_query_duration_seconds",
+    "Time of one call to the store; a save is a whole batch.",
+    {"operation": OPERATIONS},
+    buckets=_LATENCY_S,
+)
+DB_CONNECTIONS_ACTIVE: Final = Gauge("db_connections_active", "Calls to the store in progress.")
+
+HEALTH: Final = Gauge(
+    "system_health_status", "1 when the component answered its last check, else 0.", {"component": COMPONENTS}
+)
+PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
+
+OWN_METRICS: Final[tuple[Metric, ...]] = tuple(value for value in globals().values() if isinstance(value, Metric))

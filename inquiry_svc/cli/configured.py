@@ -1,0 +1,58 @@
+"""Plugins and settings as a command needs them: found, checked, and complained about in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import click
+import pluggy
+
+from inquiry_svc.config import Effective, load_settings
+from inquiry_svc.contracts import Classifier, Host
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.opening import Opener
+from inquiry_svc.plugins import Offers, build_manager
+from inquiry_svc.settings import Settings
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    manager: pluggy.PluginManager
+    offers: Offers
+    settings: Settings
+    effective: list[Effective]
+
+
+def configured(file: Path | None = None, options: Mapping[tuple[str, ...], Any] | None = None) -> Configured:
+    """Options that are None were not given. Raises `ConfigurationError`."""
+    manager = build_manager()
+    offers = Offers(manager)
+    given = {path: value for path, value in (options or {}).items() if value is not None}
+    settings, effective = load_settings(offers, file=file, environ=os.environ, options=given)
+    return Configured(manager, offers, settings, effective)
+
+
+@asynccontextmanager
+async def open_classifier(found: Configured) -> AsyncIterator[Classifier]:
+    """The chosen classifier alone, without a service around it."""
+    with TemporaryDirectory(prefix="inquiry-svc-") as folder:
+        opener = Opener(found.settings, found.offers, Host(Path(folder), Metrics()))
+        async with opener.open("classifier", found.settings.classifier.provider) as classifier:
+            yield classifier
+
+
+def config_option(command: CommandT) -> CommandT:
+    return click.option(
+        "--config",
+        "file",
+        type=click.Path(path_type=Path),
+        help="A TOML file; INQUIRY_* variables and options win.",
+    )(command)

@@ -1,0 +1,79 @@
+"""`inquiry-svc evaluate FILE...`: how right the classifier is on labelled rows, and how honest its confidence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.evaluation import AxisFigures, Evaluation
+from inquiry_svc.evaluation import evaluate as evaluated
+from inquiry_svc.inquiries import AXES
+from inquiry_svc.labelled import LabelledText, read_labelled
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--model", metavar="DIR", help="A model folder, instead of the chosen classifier's own.")
+@click.option("--source", help="Only the rows of this source, such as an author that the model has not seen.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+@config_option
+def evaluate(files: tuple[Path, ...], model: str | None, source: str | None, as_json: bool, file: Path | None) -> None:
+    """Judge the classifier on JSON lines with the right labels.
+
+    Judge on rows by authors whom the model has not seen: on those that it learnt from, any model looks right.
+    """
+    rows = [row for row in read_labelled(files) if source in (None, row.source)]
+    if not rows:
+        raise click.UsageError(f"no row has the source {source!r}; leave --source out to see all rows")
+    provider = configured(file).settings.classifier.provider
+    found = configured(file, {("classifier", provider, "model"): model})
+    evaluation = asyncio.run(_evaluate(found, rows, quiet=as_json))
+    click.echo(json.dumps(evaluation.as_json()) if as_json else "\n".join(_table(evaluation)))
+
+
+async def _evaluate(found: Configured, rows: list[LabelledText], *, quiet: bool) -> Evaluation:
+    async with open_classifier(found) as classifier:
+        hidden = quiet or not sys.stderr.isatty()
+        with click.progressbar(length=len(rows), label="Classifying", hidden=hidden, file=sys.stderr) as bar:
+            return await evaluated(
+                classifier,
+                rows,
+                review_below=found.settings.review.below_confidence,
+                on_progress=bar.update,
+            )
+
+
+def _table(evaluation: Evaluation) -> Iterator[str]:
+    yield f"{'':10}{'rows':>7}{'accuracy':>10}{'macro F1':>10}{'mean conf.':>12}{'ECE':>8}{'review':>8}"
+    for axis, figures in evaluation.axes.items():
+        yield f"{axis:10}{figures.rows:7}" + "".join(
+            f"{'-' if value is None else format(value, '.3f'):>{width}}"
+            for value, width in (
+                (figures.accuracy, 10),
+                (figures.macro_f1, 10),
+                (figures.mean_confidence, 12),
+                (figures.ece, 8),
+                (figures.needs_review_share, 8),
+            )
+        )
+    if evaluation.microseconds_per_document is not None:
+        yield f"{evaluation.microseconds_per_document:.0f} microseconds a document"
+    for axis, figures in evaluation.axes.items():
+        if figures.rows:
+            yield ""
+            yield from _confusion(axis, figures)
+
+
+def _confusion(axis: str, figures: AxisFigures) -> Iterator[str]:
+    labels = AXES[axis]
+    width = max(map(len, labels)) + 2
+    yield f"{axis}: right label by row, given label by column"
+    yield " " * width + "".join(label.rjust(width) for label in labels)
+    for label, row in zip(labels, figures.confusion, strict=True):
+        yield label.ljust(width) + "".join(str(count).rjust(width) for count in row)

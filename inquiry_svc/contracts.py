@@ -1,0 +1,193 @@
+"""What a provider must do, one `Protocol` for each kind, and `Provider`, the card that offers one.
+
+All calls are batch-first and made on the event loop: a provider that blocks or computes for long moves that to a thread
+of its own. `inquiry_svc.testing` holds a contract suite for each kind; a provider that passes it fits the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from inquiry_svc.inquiries import (
+    Category,
+    Department,
+    Feedback,
+    Inquiry,
+    Model,
+    Outcome,
+    Prediction,
+    Route,
+    Sentiment,
+    Status,
+    Text,
+    Urgency,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from inquiry_svc.metrics import Metrics, Snapshot
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Classifier(Protocol):
+    """Reads texts. Must not look at who sent them."""
+
+    @property
+    def model(self) -> Model:
+        """Which model answers from now on. A new model has a new digest."""
+
+    async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        """A verdict for each text, in order. Called with 1 to `batching.max_batch` texts, one call at a time.
+
+        Any exception means that the batch could not be classified; the service then tries its halves, so that one
+        poisonous text fails alone.
+        """
+
+
+class Router(Protocol):
+    """Decides who answers, how soon and why. Pure but for the turn it keeps among consultants."""
+
+    async def route(
+        self,
+        inquiries: Sequence[Inquiry],
+        predictions: Sequence[Prediction],
+        open_inquiries: Mapping[str, int],
+    ) -> Sequence[Route]:
+        """A route for each inquiry and the prediction at the same place, in order.
+
+        `open_inquiries` counts the unresolved inquiries of each consultant, as of before this batch.
+        """
+
+
+class Cache(Protocol):
+    """Keeps bytes for a while. May forget anything at any time; must never give back what was not put.
+
+    The service makes the keys (they hold the model's digest) and checks the values, so a cache needs to know neither.
+    """
+
+    async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The value of each key, in order; None for a miss."""
+
+    async def put_many(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep these."""
+
+    async def check(self) -> None:
+        """Raise if the cache does not work now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which inquiries to list; None does not filter. `since` is inclusive, `until` exclusive, both on `received_at`."""
+
+    category: Category | None = None
+    department: Department | None = None
+    urgency: Urgency | None = None
+    sentiment: Sentiment | None = None
+    status: Status | None = None
+    escalated: bool | None = None
+    needs_review: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the list, between two inquiries: just after (older than) the one named."""
+
+    received_at: datetime
+    inquiry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Totals over the inquiries received in a window; rates are 0 to 1, None where nothing was counted."""
+
+    total_inquiries: int
+    processed_inquiries: int
+    escalated_inquiries: int
+    escalation_rate: float | None
+    needs_review_inquiries: int
+    category_distribution: Mapping[str, int]
+    department_distribution: Mapping[str, int]
+    urgency_distribution: Mapping[str, int]
+    sentiment_distribution: Mapping[str, int]
+    average_priority_score: float | None
+    within_sla_rate: float | None
+    """Of the inquiries answered or overdue by now: the share answered by their due time."""
+
+
+class Store(Protocol):
+    """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept."""
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Commit all or none in one transaction, and return what is stored for each, in order.
+
+        That is the outcome itself or, where its idempotency key (or its id) is stored already, the earlier outcome:
+        saving twice changes nothing. Two outcomes of one batch may share a key; the first wins. When this returns, a
+        crash of the process or of the machine loses nothing of it.
+        """
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        """The outcome as it stands now, with its newest feedback."""
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        """Newest `received_at` first (ties: larger id first), at most `limit`, starting just after `after`."""
+
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        """Keep the feedback and clear `needs_review`. Raises `InquiryNotFound`."""
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        """Note when the inquiry was answered. Raises `InquiryNotFound`, `AlreadyResolved`."""
+
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        """Count the inquiries received from `since` on."""
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        """How many unresolved inquiries each consultant holds; consultants with none may be missing."""
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` unless a write would succeed now."""
+
+
+class Exporter(Protocol):
+    """Shows the metrics to the outside."""
+
+    @property
+    def content_type(self) -> str:
+        """Of what `render` gives, with its parameters."""
+
+    async def render(self, snapshot: Snapshot) -> bytes:
+        """The page for one scrape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the service lends to a provider while it is open."""
+
+    data_dir: Path
+    """A folder that exists and is writable; shared, so use file names of your own."""
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """The settings of a provider that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider(Generic[T_co]):
+    """Offers one provider under a name; configuration picks it by that name."""
+
+    name: str
+    open: Callable[[Any, Host], AbstractAsyncContextManager[T_co]]
+    """`open(settings, host)`: entered once at start, left at stop. Import heavy libraries inside."""
+    settings: type[Any] = NoSettings
+    """A frozen dataclass with a default for each field: what may stand in `[<kind>.<name>]`."""
+    extra: str | None = None
+    """The optional dependency group that `open` needs, as in `pip install 'inquiry-svc[<extra>]'`."""

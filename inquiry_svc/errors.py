@@ -1,0 +1,64 @@
+"""Every error that the service raises on purpose.
+
+    InquiryServiceError
+    ├── ConfigurationError        the start is refused: names the thing, the value and the cure; exit code 2
+    │   └── PluginError           a plugin breaks the rules of `hookspecs.py`, or two share a name
+    ├── Overloaded                no place is free: try again after `retry_after_s`
+    ├── Unavailable               a provider can't be reached or timed out: try again after `retry_after_s`
+    │   └── StoreUnavailable      nothing was acknowledged
+    ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
+    ├── IdempotencyKeyReused      the key was used before for another payload
+    ├── InquiryNotFound
+    └── AlreadyResolved
+
+Library code knows no HTTP: `web/problems.py` maps these to statuses in one table. Their messages are logged, where
+those of other exceptions are not: never quote an inquiry in one.
+"""
+
+from __future__ import annotations
+
+
+class InquiryServiceError(Exception):
+    """The root: catch this to catch all that is ours."""
+
+
+class ConfigurationError(InquiryServiceError):
+    """One line that names the thing, the value and the cure."""
+
+
+class PluginError(ConfigurationError):
+    """A plugin breaks the rules of the hooks."""
+
+
+class Overloaded(InquiryServiceError):
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(InquiryServiceError):
+    """A provider as a whole is out of reach. Trying the same on half of the batch would fail too."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(Unavailable):
+    """The store is out of reach, full or read-only. What was being saved was not acknowledged."""
+
+
+class TriageFailed(InquiryServiceError):
+    """A plugin raised over this one inquiry; its cause is chained."""
+
+
+class IdempotencyKeyReused(InquiryServiceError):
+    """The key was used before, for another payload."""
+
+
+class InquiryNotFound(InquiryServiceError):
+    """No inquiry has this id."""
+
+
+class AlreadyResolved(InquiryServiceError):
+    """The inquiry was resolved before."""

@@ -1,0 +1,72 @@
+"""The chosen store with what every call to it needs: a time limit and a measurement. Answers pass untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from inquiry_svc.catalogue import DB_CONNECTIONS_ACTIVE, DB_QUERY_DURATION, OPERATIONS
+from inquiry_svc.contracts import Filters, Position, Stats, Store
+from inquiry_svc.errors import StoreUnavailable
+from inquiry_svc.inquiries import Feedback, Outcome
+from inquiry_svc.metrics import Metrics
+
+
+class GuardedStore:
+    """A `Store` around another. Raises `StoreUnavailable` where that one does not answer within `timeout_s`."""
+
+    def __init__(self, store: Store, *, metrics: Metrics, timeout_s: float) -> None:
+        self._store = store
+        self._timeout_s = timeout_s
+        self._duration_s = {
+            operation: metrics.series(DB_QUERY_DURATION, operation=operation) for operation in OPERATIONS
+        }
+        self._active = metrics.series(DB_CONNECTIONS_ACTIVE)
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        async with self._call("save"):
+            return await self._store.save(outcomes)
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        async with self._call("get"):
+            return await self._store.get(inquiry_id)
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        async with self._call("list"):
+            return await self._store.list(filters, limit=limit, after=after)
+
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        async with self._call("feedback"):
+            return await self._store.add_feedback(inquiry_id, feedback)
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        async with self._call("resolve"):
+            return await self._store.resolve(inquiry_id, resolved_at)
+
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        async with self._call("stats"):
+            return await self._store.stats(since=since, now=now)
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        async with self._call("stats"):
+            return await self._store.open_inquiries()
+
+    async def check(self) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            await self._store.check()
+
+    @asynccontextmanager
+    async def _call(self, operation: str) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        self._active.set(self._active.value + 1)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the store did not answer {operation} within {self._timeout_s:g} s") from error
+        finally:
+            self._active.set(self._active.value - 1)
+            self._duration_s[operation].observe(time.perf_counter() - started)

@@ -1,0 +1,166 @@
+"""The frozen values that travel through the service: what came in, what was decided, what was stored.
+
+Everything else (batching, plugins, HTTP) hands these on. Nothing here knows a database, a model or a web framework.
+
+    Text -> Inquiry -> Prediction (its Verdict) -> Outcome (its Route) -> stored and answered
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+Category: TypeAlias = Literal["technical_support", "billing", "sales", "hr", "legal", "product_feedback"]
+Sentiment: TypeAlias = Literal["positive", "neutral", "negative"]
+Urgency: TypeAlias = Literal["low", "medium", "high", "critical"]
+Department: TypeAlias = Literal[
+    "technical_support", "finance", "sales", "hr", "legal", "product_management", "escalation"
+]
+Source: TypeAlias = Literal["api", "email", "web", "chat", "bulk", "other"]
+Status: TypeAlias = Literal["routed", "resolved"]
+
+CATEGORIES: Final[tuple[str, ...]] = get_args(Category)
+SENTIMENTS: Final[tuple[str, ...]] = get_args(Sentiment)
+URGENCIES: Final[tuple[str, ...]] = get_args(Urgency)
+DEPARTMENTS: Final[tuple[str, ...]] = get_args(Department)
+SOURCES: Final[tuple[str, ...]] = get_args(Source)
+
+AXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "category": CATEGORIES,
+    "sentiment": SENTIMENTS,
+    "urgency": URGENCIES,
+}
+"""The three decisions, each with its labels in the order in which `Verdict.scores` holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """All that a classifier may look at."""
+
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's promise that two submissions with one `value` are the same submission."""
+
+    value: str
+    fingerprint: str
+    """Digest of the payload, so that a key used again for another payload is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry(Text):
+    """One customer's mail, validated, as it was sent."""
+
+    inquiry_id: str
+    """A UUIDv7: sorts by the time at which the service took the inquiry in."""
+    sender_email: str
+    received_at: datetime
+    """When the team received it, in UTC. The response target counts from here."""
+    sender_name: str | None = None
+    source: Source = "api"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """The caller's own JSON object, given back untouched."""
+    idempotency_key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    label: str
+    confidence: float
+    """The calibrated probability that the label is right, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a classifier says of one text: the likeliest label on each axis, and every score behind it."""
+
+    category: Label
+    sentiment: Label
+    urgency: Label
+    scores: tuple[float, ...]
+    """A probability for each label of `AXES`, axis after axis; each axis sums to 1."""
+
+    @classmethod
+    def from_scores(cls, scores: Sequence[float]) -> Verdict:
+        """Read the three labels off `scores` (in the order of `AXES`; the first label wins a tie)."""
+        return cls(
+            _likeliest(CATEGORIES, scores[:6]),
+            _likeliest(SENTIMENTS, scores[6:9]),
+            _likeliest(URGENCIES, scores[9:13]),
+            tuple(scores),
+        )
+
+
+def _likeliest(labels: tuple[str, ...], scores: Sequence[float]) -> Label:
+    best = max(scores)
+    return Label(labels[scores.index(best)], best)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Which model spoke. Two models with one digest give the same answer to the same text."""
+
+    name: str
+    version: str
+    digest: str
+    """Covers the weights, the label order and the preprocessing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A verdict with what a reader must know to trust it."""
+
+    verdict: Verdict
+    model: Model
+    needs_review: bool
+    """The model is too unsure: a person should look."""
+    degraded: tuple[str, ...] = ()
+    """What had to be stood in for: `("classifier",)` when the fallback classifier answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers, how soon, and why."""
+
+    department: Department
+    consultant: str | None
+    """None when nobody was free: the department's queue holds it."""
+    priority_score: float
+    """0 to 100."""
+    escalated: bool
+    reasons: tuple[str, ...]
+    """Each rule that spoke, in words, in the order in which it did."""
+    sla_due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a reviewer says that it should have been; None where the reviewer did not say."""
+
+    category: Category | None
+    sentiment: Sentiment | None
+    urgency: Urgency | None
+    reviewer: str | None
+    given_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A triaged inquiry: what is stored, and what the caller is told."""
+
+    inquiry: Inquiry
+    prediction: Prediction
+    route: Route
+    processed_at: datetime
+    feedback: Feedback | None = None
+    """The newest; None until somebody gave any."""
+    resolved_at: datetime | None = None
+
+    @property
+    def status(self) -> Status:
+        return "routed" if self.resolved_at is None else "resolved"

@@ -1,0 +1,230 @@
+"""The registry that counts, and the kinds of metric that it knows. `catalogue.py` lists the service's own metrics.
+
+A `Metric` says name, help, labels and buckets; `Metrics` holds the numbers of one service (there is no global registry)
+and hands exporters a `Snapshot`. All calls are made on the event loop's thread, so nothing is locked.
+
+The number of series is bounded by construction: a label either lists its values, or is `OPEN`. A metric whose labels
+are all closed has every combination at 0 from the start, so that a rate over it never meets a missing series. A metric
+with an open label is capped at `MAX_OPEN_SERIES`; past it, open labels read `OVERFLOW`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, product
+from typing import ClassVar, Final, Literal, TypeAlias, overload
+
+from inquiry_svc.errors import PluginError
+
+Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+
+OPEN: Final = None
+"""Instead of a label's values: they can't be listed beforehand."""
+OVERFLOW: Final = "__overflow__"
+MAX_OPEN_SERIES: Final = 500
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is counted. `labels` maps each label to its values, or to `OPEN`."""
+
+    name: str
+    help: str
+    labels: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    kind: ClassVar[Kind]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise PluginError(f"metric {self.name!r}: a name is lower case letters, digits and underscores")
+        for label in self.labels:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", label) or label in ("le", "quantile"):
+                raise PluginError(f"metric {self.name!r}: {label!r} can't name a label")
+
+
+@dataclass(frozen=True)
+class Counter(Metric):
+    """Only goes up; its name ends in `_total`."""
+
+    kind = "counter"
+    __hash__ = Metric.__hash__
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.endswith("_total"):
+            raise PluginError(f"metric {self.name!r}: the name of a counter ends in _total")
+
+
+@dataclass(frozen=True)
+class Gauge(Metric):
+    """Goes up and down."""
+
+    kind = "gauge"
+    __hash__ = Metric.__hash__
+
+
+@dataclass(frozen=True)
+class Histogram(Metric):
+    """Counts observations up to each bound in `buckets` (ascending, without infinity)."""
+
+    buckets: tuple[float, ...] = ()
+    kind = "histogram"
+    __hash__ = Metric.__hash__
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ascending = list(self.buckets) == sorted(set(self.buckets))
+        if not self.buckets or not ascending or not all(map(math.isfinite, self.buckets)):
+            raise PluginError(f"metric {self.name!r}: buckets must be given, finite, each once, ascending")
+
+
+class CounterSeries:
+    """One line of a counter, for a caller to keep and count on."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1) -> None:
+        """Raises `ValueError` unless `amount` is a finite number from 0 up."""
+        amount = float(amount)
+        if not 0 <= amount < math.inf:
+            raise ValueError(f"a counter can't go up by {amount}")
+        self.value += amount
+
+
+class GaugeSeries:
+    """One line of a gauge."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def set(self, value: float) -> None:
+        """Raises `ValueError` for NaN."""
+        value = float(value)
+        if math.isnan(value):
+            raise ValueError("a gauge can't be NaN")
+        self.value = value
+
+
+class HistogramSeries:
+    """One set of buckets of a histogram."""
+
+    __slots__ = ("_bounds", "_counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Raises `ValueError` unless `value` is finite."""
+        value = float(value)
+        if not math.isfinite(value):
+            raise ValueError(f"a histogram can't observe {value}")
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def cumulative(self) -> tuple[int, ...]:
+        """How many observations were at most each bound; the last is all of them (bound infinity)."""
+        return tuple(accumulate(self._counts))
+
+
+AnySeries: TypeAlias = CounterSeries | GaugeSeries | HistogramSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram's value: a cumulative count for each bound and for infinity, and the sum of all observations."""
+
+    cumulative: tuple[int, ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric with the value of each of its series, keyed by label values in the order of `metric.labels`."""
+
+    metric: Metric
+    values: Mapping[tuple[str, ...], float | Distribution]
+
+
+Snapshot: TypeAlias = Sequence[Family]
+"""All numbers at one moment, safe to hand to another thread."""
+
+
+class Metrics:
+    """The numbers of one service."""
+
+    def __init__(self, metrics: Iterable[Metric] = ()) -> None:
+        self._series: dict[Metric, dict[tuple[str, ...], AnySeries]] = {}
+        self._by_name: dict[str, Metric] = {}
+        for metric in metrics:
+            self.declare(metric)
+
+    def declare(self, metric: Metric) -> None:
+        """Take a metric in. Raises `PluginError` if its name is taken."""
+        if metric.name in self._by_name:
+            raise PluginError(f"metric {metric.name!r} is declared twice; give one of them another name")
+        self._by_name[metric.name] = metric
+        closed = [values for values in metric.labels.values() if values is not OPEN]
+        complete = len(closed) == len(metric.labels)
+        self._series[metric] = {labels: _new_series(metric) for labels in product(*closed)} if complete else {}
+
+    @overload
+    def series(self, metric: Counter, **labels: str) -> CounterSeries: ...
+    @overload
+    def series(self, metric: Gauge, **labels: str) -> GaugeSeries: ...
+    @overload
+    def series(self, metric: Histogram, **labels: str) -> HistogramSeries: ...
+    def series(self, metric: Metric, **labels: str) -> AnySeries:
+        """The one series with these labels: look it up once and keep it where it is used often.
+
+        Raises `ValueError` when labels are missing, unknown, not strings or outside their closed set, `KeyError` when
+        the metric was not declared.
+        """
+        known = self._series[metric]
+        if labels.keys() != metric.labels.keys():
+            raise ValueError(f"metric {metric.name!r} has the labels {list(metric.labels)}, not {list(labels)}")
+        values = tuple(labels[name] for name in metric.labels)
+        found = known.get(values)
+        if found is not None:
+            return found
+        for name, value in zip(metric.labels, values, strict=True):
+            allowed = metric.labels[name]
+            if not isinstance(value, str) or (allowed is not OPEN and value not in allowed):
+                raise ValueError(f"metric {metric.name!r}: label {name} can't be {value!r}")
+        if len(known) >= MAX_OPEN_SERIES:
+            values = tuple(OVERFLOW if metric.labels[name] is OPEN else labels[name] for name in metric.labels)
+        return known.setdefault(values, _new_series(metric))
+
+    def remove(self, metric: Metric, **labels: str) -> None:
+        """Forget a series whose time is over, such as the version of a model that was replaced."""
+        self._series[metric].pop(tuple(labels[name] for name in metric.labels), None)
+
+    def snapshot(self) -> Snapshot:
+        return [
+            Family(metric, {labels: _value_of(series) for labels, series in known.items()})
+            for metric, known in self._series.items()
+        ]
+
+
+def _new_series(metric: Metric) -> AnySeries:
+    if isinstance(metric, Histogram):
+        return HistogramSeries(metric.buckets)
+    return CounterSeries() if isinstance(metric, Counter) else GaugeSeries()
+
+
+def _value_of(series: AnySeries) -> float | Distribution:
+    if isinstance(series, HistogramSeries):
+        return Distribution(series.cumulative(), series.sum)
+    return series.value

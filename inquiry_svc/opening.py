@@ -1,0 +1,39 @@
+"""Opens one chosen provider, and turns whatever keeps it from opening into one line with the cure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from inquiry_svc.contracts import Host
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.plugins import Offers
+from inquiry_svc.settings import SECTIONS, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens providers as configured."""
+
+    settings: Settings
+    offers: Offers
+    host: Host
+
+    @asynccontextmanager
+    async def open(self, kind: str, name: str) -> AsyncIterator[Any]:
+        """The provider of this kind and name, closed on leaving. Raises `ConfigurationError`."""
+        provider = self.offers.provider(kind, name)
+        section = SECTIONS[kind]
+        async with AsyncExitStack() as stack:
+            try:
+                opening = provider.open(self.settings.of_providers[section, name], self.host)
+                opened = await stack.enter_async_context(opening)
+            except ImportError as error:
+                cure = f"pip install 'inquiry-svc[{provider.extra}]'" if provider.extra else "install what it needs"
+                missing = error.name or str(error)
+                raise ConfigurationError(f"{kind} {name!r} needs {missing}, which is not installed; {cure}") from error
+            except OSError as error:
+                raise ConfigurationError(f"{kind} {name!r} can't be opened: {error}; see [{section}.{name}]") from error
+            yield opened

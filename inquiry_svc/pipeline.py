@@ -1,0 +1,199 @@
+"""The way of one inquiry, top to bottom: a place -> predicted in a batch -> routed and stored in a batch -> answered.
+
+    submit --place--> [classify batch: remembered? classified] --> [store batch: routed, one transaction] --> Outcome
+
+The two stages overlap: while one batch is being committed the next is classified. What is returned is committed; what
+raises was not acknowledged. This file knows nothing of HTTP and of no particular provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from inquiry_svc.admission import Admission
+from inquiry_svc.batching import Batcher, isolate
+from inquiry_svc.catalogue import BATCH_SIZE, INQUIRIES_PROCESSED, PROCESSING_DURATION, QUEUE_DEPTH
+from inquiry_svc.contracts import Router, Store
+from inquiry_svc.errors import IdempotencyKeyReused, StoreUnavailable, TriageFailed
+from inquiry_svc.events import Classified, Failed, Received, Routed, Stage, Stored
+from inquiry_svc.inquiries import DEPARTMENTS, Inquiry, Outcome, Prediction, Route, Text
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.predicting import Predictor
+from inquiry_svc.watchers import Watchers
+from inquiry_svc.workload import Workload
+
+logger = logging.getLogger(__name__)
+
+Predicted: TypeAlias = tuple[Inquiry, Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of a submission: the stored outcome, which is an earlier one's if `replayed`."""
+
+    outcome: Outcome
+    replayed: bool
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        router: Router,
+        store: Store,
+        workload: Workload,
+        watchers: Watchers,
+        admission: Admission,
+        metrics: Metrics,
+        max_batch: int,
+        deadline_s: float,
+    ) -> None:
+        """Whoever has waited for `deadline_s` is told that the store can't be reached."""
+        self._predictor = predictor
+        self._router = router
+        self._store = store
+        self._workload = workload
+        self._watchers = watchers
+        self._admission = admission
+        self._deadline_s = deadline_s
+        self._failed = metrics.series(INQUIRIES_PROCESSED, status="failed")
+        self._duration_s = metrics.series(PROCESSING_DURATION)
+        self._classifying: Batcher[Text, Prediction] = Batcher(
+            self._classify_batch,
+            max_batch=max_batch,
+            depth=metrics.series(QUEUE_DEPTH, stage="classify"),
+            size=metrics.series(BATCH_SIZE, stage="classify"),
+        )
+        self._storing: Batcher[Predicted, Outcome] = Batcher(
+            self._store_batch,
+            max_batch=max_batch,
+            depth=metrics.series(QUEUE_DEPTH, stage="store"),
+            size=metrics.series(BATCH_SIZE, stage="store"),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._storing.running(), self._classifying.running():
+            yield
+
+    # One inquiry
+
+    async def classify(self, text: Text) -> Prediction:
+        """Raises `Overloaded`, `Unavailable`, `TriageFailed`."""
+        async with self._admission.place(patient=False), self._deadline():
+            return await self._classifying.put(text)
+
+    async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
+        """Triage and commit. A `patient` caller waits for a place where another is refused.
+
+        Raises `Overloaded`, `Unavailable`, `TriageFailed`, `IdempotencyKeyReused`.
+        """
+        async with self._admission.place(patient=patient):
+            started = time.perf_counter()
+            try:
+                async with self._deadline():
+                    prediction = await self._classifying.put(inquiry)
+                    stored = await self._storing.put((inquiry, prediction))
+            except Exception:
+                self._failed.inc()
+                raise
+            self._duration_s.observe(time.perf_counter() - started)
+        return _submission(inquiry, stored)
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                yield
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer within {self._deadline_s:g} s") from error
+
+    # One batch
+
+    async def _classify_batch(self, texts: Sequence[Text]) -> Sequence[Prediction | Exception]:
+        self._watchers.tell(Received(texts))
+        started = time.perf_counter()
+        with self._telling_failure("classify", len(texts)):
+            predicted = await self._predictor.predict(texts)
+        self._tell_failures("classify", predicted.results)
+        done = [result for result in predicted.results if isinstance(result, Prediction)]
+        self._watchers.tell(Classified(done, predicted.from_cache, time.perf_counter() - started))
+        return predicted.results
+
+    async def _store_batch(self, items: Sequence[Predicted]) -> Sequence[Outcome | Exception]:
+        with self._telling_failure("route", len(items)):
+            routes = await isolate(self._route, items)
+        processed_at = datetime.now(UTC)
+        outcomes = [
+            Outcome(inquiry, prediction, route, processed_at)
+            for (inquiry, prediction), route in zip(items, routes, strict=True)
+            if isinstance(route, Route)
+        ]
+        self._watchers.tell(Routed(outcomes))
+        self._tell_failures("route", routes)
+        stored = iter(await self._save(outcomes) if outcomes else ())
+        return [next(stored) if isinstance(route, Route) else _triage_failed(route) for route in routes]
+
+    async def _route(self, items: Sequence[Predicted]) -> Sequence[Route]:
+        inquiries, predictions = zip(*items, strict=True)
+        async with asyncio.timeout(self._deadline_s):
+            routes = await self._router.route(inquiries, predictions, self._workload.open_inquiries)
+        for route in routes:
+            _refuse_nonsense(route)
+        return routes
+
+    async def _save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome | Exception]:
+        started = time.perf_counter()
+        with self._telling_failure("store", len(outcomes)):
+            results = await isolate(self._store.save, outcomes)
+        self._tell_failures("store", results)
+        kept = [(sent, stored) for sent, stored in zip(outcomes, results, strict=True) if isinstance(stored, Outcome)]
+        new = [stored for sent, stored in kept if stored.inquiry.inquiry_id == sent.inquiry.inquiry_id]
+        for outcome in new:
+            self._workload.take(outcome)
+        self._watchers.tell(Stored(new, len(kept) - len(new), time.perf_counter() - started))
+        return [stored if isinstance(stored, Outcome) else _triage_failed(stored) for stored in results]
+
+    def _tell_failures(self, stage: Stage, results: Sequence[object]) -> None:
+        failures = [result for result in results if isinstance(result, Exception)]
+        if failures:
+            self._watchers.tell(Failed(stage, len(failures), failures[0]))
+            logger.error("%d of a batch of %d failed (%s)", len(failures), len(results), stage, exc_info=failures[0])
+
+    @contextmanager
+    def _telling_failure(self, stage: Stage, count: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._watchers.tell(Failed(stage, count, error))
+            logger.error("a whole batch of %d failed (%s)", count, stage, exc_info=error)
+            raise
+
+
+def _refuse_nonsense(route: Route) -> None:
+    """Raise unless it can be stored, counted and answered: a router of somebody else's may give anything."""
+    if not isinstance(route, Route) or route.department not in DEPARTMENTS or not 0 <= route.priority_score <= 100:
+        raise ValueError("the router gave something that is not a route")
+
+
+def _triage_failed(cause: Exception) -> Exception:
+    failure = TriageFailed("a plugin failed over this inquiry")
+    failure.__cause__ = cause
+    return failure
+
+
+def _submission(sent: Inquiry, stored: Outcome) -> Submission:
+    if stored.inquiry.inquiry_id == sent.inquiry_id:
+        return Submission(stored, replayed=False)
+    first, again = stored.inquiry.idempotency_key, sent.idempotency_key
+    if first is None or again is None or first.fingerprint != again.fingerprint:
+        raise IdempotencyKeyReused("this idempotency key was used before for another payload; use a new one")
+    return Submission(stored, replayed=True)

@@ -1,0 +1,145 @@
+"""The whole service, opened and closed: providers in order, the pipeline over them, plugins' own lifespans last.
+
+`open_service` is the one place where everything is put together. What it opened is closed in reverse, whatever happens.
+Serving it over HTTP is `web`'s work.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import pluggy
+
+from inquiry_svc.admission import Admission
+from inquiry_svc.catalogue import MODEL_INFO, OWN_METRICS
+from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, Router, Store
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.guarded_store import GuardedStore
+from inquiry_svc.health import Component, Health
+from inquiry_svc.inquiries import Inquiry, Outcome, Prediction, Text
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.opening import Opener
+from inquiry_svc.pipeline import Pipeline, Submission
+from inquiry_svc.plugins import Offers, asked
+from inquiry_svc.predicting import Predictor
+from inquiry_svc.settings import Settings
+from inquiry_svc.watchers import Watchers
+from inquiry_svc.workload import Workload
+
+VERSION: Final = importlib.metadata.version("inquiry-svc")
+"""The version of the package that runs."""
+
+
+@dataclass(slots=True)
+class Service:
+    """An open service. `submit` and `classify` are the way in; the rest is there to be read."""
+
+    settings: Settings
+    manager: pluggy.PluginManager
+    metrics: Metrics
+    store: Store
+    exporters: Mapping[str, Exporter]
+    health: Health
+    pipeline: Pipeline
+    workload: Workload
+    stopping: bool = False
+    """Set when the stop has begun: readiness says 503 from then on."""
+
+    async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
+        """Triage and store. See `Pipeline.submit`."""
+        return await self.pipeline.submit(inquiry, patient=patient)
+
+    async def classify(self, text: Text) -> Prediction:
+        """Triage without storing. See `Pipeline.classify`."""
+        return await self.pipeline.classify(text)
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        """The inquiry was answered: its consultant has one less. Raises `InquiryNotFound`, `AlreadyResolved`."""
+        outcome = await self.store.resolve(inquiry_id, resolved_at)
+        self.workload.give_back(outcome)
+        return outcome
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, manager: pluggy.PluginManager, offers: Offers) -> AsyncIterator[Service]:
+    """Raises `ConfigurationError` when a provider can't be opened as configured."""
+    metrics = Metrics(OWN_METRICS)
+    for _, declared in asked(manager, "register_metrics"):
+        for metric in declared:
+            metrics.declare(metric)
+    host = Host(data_dir=_writable(Path(settings.server.data_dir)), metrics=metrics)
+
+    async with AsyncExitStack() as stack:
+        enter, opener = stack.enter_async_context, Opener(settings, offers, host)
+        opened_store: Store = await enter(opener.open("store", settings.store.provider))
+        cache: Cache = await enter(opener.open("cache", settings.cache.provider))
+        fallback: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
+        classifier: Classifier = await enter(opener.open("classifier", settings.classifier.provider))
+        router: Router = await enter(opener.open("router", settings.router.provider))
+        exporters: dict[str, Exporter] = {
+            name: await enter(opener.open("exporter", name)) for name in settings.exporters.providers
+        }
+
+        store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
+        workload = Workload()
+        await workload.read(store)
+        predictor = Predictor(
+            classifier=classifier,
+            fallback=fallback,
+            cache=cache,
+            metrics=metrics,
+            timeout_s=settings.classifier.timeout_s,
+            rest_s=settings.classifier.rest_s,
+            cache_timeout_s=settings.cache.timeout_s,
+            review_below=settings.review.below_confidence,
+        )
+        admission = Admission(settings.batching.places, metrics)
+        pipeline = Pipeline(
+            predictor=predictor,
+            router=router,
+            store=store,
+            workload=workload,
+            watchers=Watchers(manager, metrics),
+            admission=admission,
+            metrics=metrics,
+            max_batch=settings.batching.max_batch,
+            deadline_s=settings.batching.deadline_s,
+        )
+        health = Health(
+            [
+                Component("database", settings.store.provider, store.check, "unhealthy"),
+                Component("cache", settings.cache.provider, cache.check, "degraded"),
+                Component("classifier", settings.classifier.provider, predictor.check_classifier, "degraded"),
+                Component("fallback", settings.classifier.fallback, predictor.check_fallback, "degraded"),
+                Component("queue", "admission", admission.check, "unhealthy"),
+            ],
+            metrics,
+        )
+        for model in (classifier.model, fallback.model):
+            metrics.series(MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest).set(1)
+        service = Service(settings, manager, metrics, store, exporters, health, pipeline, workload)
+        await enter(pipeline.running())
+        await enter(health.watched())
+        for _, lifespan in asked(manager, "lifespan", service=service):
+            await enter(lifespan)
+        yield service
+
+
+def _writable(data_dir: Path) -> Path:
+    """The folder, made if need be. Raises `ConfigurationError` unless a file can be written there."""
+    trial = data_dir / ".writable"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"data folder {str(data_dir)!r} can't be written: {error.strerror}; choose another with --data-dir"
+        ) from error
+    return data_dir

@@ -1,0 +1,132 @@
+"""What can be set: one frozen dataclass for each section of the configuration, with its defaults and bounds.
+
+A provider's own settings stand in `[<section>.<provider>]` and are declared by the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta
+
+SECRET: Final = "secret"  # noqa: S105 (the name of a mark, not a password)
+Secret: TypeAlias = Annotated[str, Meta(extra={SECRET: True})]
+"""A setting that is never shown."""
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "classifier": "classifier",
+    "router": "router",
+    "cache": "cache",
+    "store": "store",
+    "exporter": "exporters",
+}
+"""The section in which each kind of provider is chosen and set."""
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    """0 takes any free port and says which."""
+    workers: Count = 1
+    data_dir: str = "inquiry-data"
+    first_byte_timeout_s: Seconds = 10.0
+    header_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 30.0
+    keepalive_timeout_s: Seconds = 75.0
+    announce_stop_s: Annotated[float, Meta(ge=0)] = 1.0
+    """How long readiness says 503 before the port closes, so that a load balancer can look elsewhere."""
+    stop_timeout_s: Seconds = 8.0
+    """How long the rest of the stop may take: half of it for accepted requests to finish, then they are broken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingSettings:
+    max_batch: Count = 64
+    places: Count = 1024
+    """Texts in the service at once; one more is refused with 503."""
+    deadline_s: Seconds = 1.7
+    """An inquiry not stored by then is answered 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    below_confidence: Share = 0.6
+    """A person should look where the category is less sure than this. Source: the guide's LowModelConfidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierSettings:
+    provider: str = "xgboost"
+    fallback: str = "keyword"
+    """Answers when the provider fails; such answers say `degraded`."""
+    timeout_s: Seconds = 1.0
+    rest_s: Seconds = 5.0
+    """After a time-out the provider is left alone for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    provider: str = "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    provider: str = "memory"
+    timeout_s: Seconds = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    provider: str = "sqlite"
+    timeout_s: Seconds = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ExportersSettings:
+    providers: tuple[str, ...] = ("aioprometheus",)
+    """The first answers a scrape."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    """auto: text on a terminal, JSON lines elsewhere."""
+    requests: Literal["all", "problems", "none"] = "problems"
+    """Which requests leave a line; problems: answered with 4xx or 5xx, or slower than `slow_s`."""
+    slow_s: Seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    batching: BatchingSettings = field(default_factory=BatchingSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    exporters: ExportersSettings = field(default_factory=ExportersSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    """The settings of each installed provider, by section and name."""
+
+    def chosen(self) -> list[tuple[str, str]]:
+        """The kind and name of every provider that the service will open."""
+        return [
+            ("classifier", self.classifier.provider),
+            ("classifier", self.classifier.fallback),
+            ("router", self.router.provider),
+            ("cache", self.cache.provider),
+            ("store", self.store.provider),
+            *(("exporter", name) for name in self.exporters.providers),
+        ]

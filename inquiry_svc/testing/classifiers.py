@@ -1,0 +1,152 @@
+"""What every classifier must do, as tests to inherit. Needs pytest and pytest-asyncio.
+
+    class TestMyClassifier(ClassifierContract):
+        @pytest.fixture
+        async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+            async with open_my_classifier(MySettings(), Host(tmp_path, Metrics())) as classifier:
+                yield classifier
+
+How right its answers are is not asked here: `inquiry-svc evaluate` tells.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Final
+
+import pytest
+
+from inquiry_svc.contracts import Classifier
+from inquiry_svc.inquiries import AXES, Text, Verdict
+
+TOLERANCE: Final = 1e-6
+"""How far two answers to one text may be apart, and the scores of an axis from adding up to 1."""
+
+ORDINARY: Final = (
+    Text("Charged twice", "My card was charged twice for March."),
+    Text("", "cant log in, 6 people waiting at the counter"),
+    Text("Praise", "Your technician was wonderful, thank you so much!"),
+    Text("Parental leave", "When do I have to tell you that I take parental leave in the summer?"),
+    Text(
+        "Data deletion",
+        "Please delete all data that you hold about me, see https://example.org/gdpr.",
+    ),
+    Text("Quote", "What would 250 licences cost, and is there a discount for schools?"),
+)
+
+ODD: Final = {
+    "empty subject": Text("", "Where is my invoice?"),
+    "one character": Text("", "?"),
+    "nothing at all": Text("", ""),
+    "lone whitespace": Text(" ", " \t\n\u00a0\u2003 "),
+    "10,000 characters": Text("long", "The invoice of last month is wrong and nobody answers. " * 182),
+    "10,000 characters without a space": Text("", "x" * 10_000),
+    "10,000 repeats": Text("", "URGENT " * 1428),
+    "addresses without an end": Text("", "a@" * 2500 + "://" * 1500),
+    "emoji": Text("\U0001f44d", "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f525\U0001f525 works \u2764\ufe0f"),
+    "right to left": Text("\u0641\u0627\u062a", "\u0623\u0631\u064a\u062f \u202eabc\u202c \u05e9\u05dc"),
+    "no spaces between words": Text("", "\u8acb\u6c42\u66f8\u306e\u91d1\u984d\u304c\u9593\u9055\u3044\u3067\u3059"),
+    "capitals that grow": Text("\u0130STANBUL", "\u1e9e \ufb01\ufb02 \u01c5 \u0130\u0130\u0130 \u03a3\u03a3"),
+    "stacked accents": Text("", "z\u0351\u0343\u0342a\u0310\u0311l\u0334\u0335g\u0321\u0322o"),
+    "zero width": Text("\u200b", "ref\u200bund\ufeff \u2060now\u00ad"),
+    "control characters": Text("\x01\x02", "a\x0bb\x0c\x1b[31mred\x7f\x85\u2028\u2029"),
+    "lone surrogates": Text("\ud83d", "half an emoji \udc4d\ud83d"),
+    "private use and non-characters": Text("\ue000\ue001", "\uffff\ufffe \U0010ffff \U000f0000"),
+}  # fmt: skip
+"""Texts that a customer, a broken client or an attacker may send, by what is odd about them."""
+
+
+class ClassifierContract:
+    """Inherit it in a class called `Test...`, and override the fixture `classifier`."""
+
+    @pytest.fixture
+    async def classifier(self) -> Classifier:
+        raise NotImplementedError("override the fixture `classifier`")
+
+    @pytest.mark.parametrize("size", [1, 2, 64, 200])
+    async def test_a_batch_of_any_size_gets_a_verdict_for_each_text_in_order(
+        self, classifier: Classifier, size: int
+    ) -> None:
+        texts = [ORDINARY[place % len(ORDINARY)] for place in range(size)]
+        random.Random(size).shuffle(texts)
+        alone = {text: (await classifier.classify([text]))[0] for text in ORDINARY}
+        verdicts = await classifier.classify(texts)
+        assert len(verdicts) == size
+        for text, verdict in zip(texts, verdicts, strict=True):
+            assert_same(verdict, alone[text])
+
+    async def test_different_texts_do_not_all_get_the_same_verdict(self, classifier: Classifier) -> None:
+        verdicts = await classifier.classify(ORDINARY)
+        assert len({verdict.scores for verdict in verdicts}) > 1
+
+    @pytest.mark.parametrize("oddity", ODD)
+    async def test_an_odd_text_gets_a_sound_verdict(self, classifier: Classifier, oddity: str) -> None:
+        (verdict,) = await classifier.classify([ODD[oddity]])
+        assert_sound(verdict)
+
+    async def test_ordinary_texts_get_sound_verdicts(self, classifier: Classifier) -> None:
+        for verdict in await classifier.classify(ORDINARY):
+            assert_sound(verdict)
+
+    async def test_a_text_gets_the_same_verdict_alone_and_among_odd_ones(self, classifier: Classifier) -> None:
+        texts = [*ODD.values(), *ORDINARY]
+        together = await classifier.classify(texts)
+        backwards = await classifier.classify(texts[::-1])
+        for text, one, other in zip(texts, together, backwards[::-1], strict=True):
+            (alone,) = await classifier.classify([text])
+            assert_same(one, alone)
+            assert_same(other, alone)
+
+    async def test_500_identical_texts_get_500_identical_verdicts(self, classifier: Classifier) -> None:
+        verdicts = await classifier.classify([ORDINARY[0]] * 500)
+        assert len(verdicts) == 500
+        assert len(set(verdicts)) == 1
+
+    async def test_asked_again_it_gives_the_same_answer(self, classifier: Classifier) -> None:
+        assert await classifier.classify(ORDINARY) == await classifier.classify(ORDINARY)
+
+    async def test_random_text_gets_sound_verdicts(self, classifier: Classifier) -> None:
+        seed = random.SystemRandom().randrange(10**6)
+        print(f"seed {seed}")  # noqa: T201 - pytest shows it with a failure
+        chance = random.Random(seed)
+        texts = [Text(_random_text(chance, 20), _random_text(chance, 300)) for _ in range(50)]
+        for verdict in await classifier.classify(texts):
+            assert_sound(verdict)
+
+    async def test_the_model_is_named_and_stays_the_same(self, classifier: Classifier) -> None:
+        before = classifier.model
+        await classifier.classify(ORDINARY)
+        assert classifier.model == before
+        assert before.name
+        assert before.version
+        assert before.digest
+
+
+def assert_sound(verdict: Verdict) -> None:
+    """Plain finite floats that add up to 1 on each axis, and the labels that they say."""
+    assert len(verdict.scores) == sum(map(len, AXES.values()))
+    assert {type(score) for score in verdict.scores} == {float}
+    assert all(math.isfinite(score) and 0 <= score <= 1 for score in verdict.scores)
+    first = 0
+    for axis, labels in AXES.items():
+        scores = verdict.scores[first : first + len(labels)]
+        first += len(labels)
+        answer = getattr(verdict, axis)
+        assert abs(sum(scores) - 1) <= TOLERANCE, axis
+        assert answer.confidence == max(scores), axis
+        assert answer.label in labels, axis
+        assert scores[labels.index(answer.label)] == max(scores), axis
+        assert type(answer.confidence) is float
+        assert type(answer.label) is str
+
+
+def assert_same(verdict: Verdict, other: Verdict) -> None:
+    """The same scores within `TOLERANCE`."""
+    assert len(verdict.scores) == len(other.scores)
+    assert all(abs(one - two) <= TOLERANCE for one, two in zip(verdict.scores, other.scores, strict=True))
+
+
+def _random_text(chance: random.Random, most: int) -> str:
+    blocks = ((0x20, 0x7E), (0x20, 0x7E), (0x1, 0x2FF), (0x1, 0xFFFF), (0x10000, 0x10FFFF))
+    return "".join(chr(chance.randint(*chance.choice(blocks))) for _ in range(chance.randint(0, most)))

@@ -1,0 +1,43 @@
+"""Verdicts as keys and values of a cache that is trusted with nothing.
+
+The key holds the model's digest, so a new model never gives an old answer, and a keyed 128-bit hash of the text. The
+value is bound to its key by a checksum: foreign, truncated, corrupted or misplaced bytes read as "not there".
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b
+from typing import Final
+
+from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+
+_SCORES: Final = struct.Struct(f">{sum(map(len, AXES.values()))}d")
+_CHECKSUM_BYTES: Final = 8
+
+
+class VerdictCodec:
+    """Keys and values for the verdicts of one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._prefix = f"inquiry-svc:v1:{model.name}@{model.digest}:".encode()
+        self._key = model.digest.encode()[: blake2b.MAX_KEY_SIZE]
+
+    def key(self, text: Text) -> bytes:
+        subject, body = (part.encode(errors="surrogatepass") for part in (text.subject, text.body))
+        framed = b"%d:%b%b" % (len(subject), subject, body)
+        return self._prefix + blake2b(framed, digest_size=16, key=self._key).digest()
+
+    def value(self, key: bytes, verdict: Verdict) -> bytes:
+        scores = _SCORES.pack(*verdict.scores)
+        return scores + self._checksum(key, scores)
+
+    def verdict(self, key: bytes, value: bytes) -> Verdict | None:
+        """None when these bytes are not what `value` made for this key."""
+        scores, checksum = value[: _SCORES.size], value[_SCORES.size :]
+        if len(scores) != _SCORES.size or checksum != self._checksum(key, scores):
+            return None
+        return Verdict.from_scores(_SCORES.unpack(scores))
+
+    def _checksum(self, key: bytes, scores: bytes) -> bytes:
+        return blake2b(key + scores, digest_size=_CHECKSUM_BYTES, key=self._key).digest()

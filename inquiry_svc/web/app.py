@@ -1,0 +1,41 @@
+"""The aiohttp application: the route table, the plugins' routes and middlewares, and the edge around all of them."""
+
+from __future__ import annotations
+
+from aiohttp import HttpVersion11, web
+
+from inquiry_svc.plugins import asked
+from inquiry_svc.service import Service
+from inquiry_svc.web import documentation
+from inquiry_svc.web.edge import Edge
+from inquiry_svc.web.incoming import MAX_BODY_BYTES
+from inquiry_svc.web.keys import LIMITS, SERVICE
+from inquiry_svc.web.routes import ENDPOINTS
+
+
+def build_app(service: Service) -> web.Application:
+    """An application that serves `service`, which must stay open as long."""
+    settings = service.settings
+    edge = Edge(service, settings.logging)
+    inner = [each for _, found in asked(service.manager, "register_middlewares", service=service) for each in found]
+    # Some versions of aiohttp count the limit itself as too large; the interface allows it.
+    app = web.Application(middlewares=[edge.middleware, *inner], client_max_size=MAX_BODY_BYTES + 1)
+    app.on_response_prepare.append(edge.mark)
+    app[SERVICE] = service
+    app[LIMITS] = settings.server
+    app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
+    app.router.add_routes(
+        [web.route(each.method, each.path, each.handler, expect_handler=_expect) for each in ENDPOINTS]
+    )
+    app.router.add_get("/docs", documentation.page)
+    app.router.add_get("/docs/{name}", documentation.asset)
+    for _, routes in asked(service.manager, "register_routes", service=service):
+        app.router.add_routes(list(routes))
+    return app
+
+
+async def _expect(request: web.Request) -> None:
+    """aiohttp's own refuses other expectations before the edge is reached; HTTP allows to pass over them."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

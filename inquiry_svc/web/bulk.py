@@ -1,0 +1,122 @@
+"""Many inquiries in one request, streamed both ways: a line in, a line out, in order, with bounded memory.
+
+At most `_WINDOW` lines are on their way at once. When the client does not read its answers, or the service is busy, no
+further line is read: the client feels it as a full socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from inquiry_svc.inquiries import IdempotencyKey
+from inquiry_svc.logs import REQUEST_ID
+from inquiry_svc.web import schemas
+from inquiry_svc.web.incoming import MAX_BODY_BYTES, Refusal, broken_encoding, require_content_type, validate
+from inquiry_svc.web.inquiries import fingerprint_of, header_key, inquiry_of
+from inquiry_svc.web.keys import LIMITS, SERVICE
+from inquiry_svc.web.media_types import NDJSON
+from inquiry_svc.web.outgoing import inquiry_out, json_line
+from inquiry_svc.web.problems import problem
+
+logger = logging.getLogger(__name__)
+
+_WINDOW: Final = 128
+_FLUSH_BYTES: Final = 64 * 1024
+
+Answers = asyncio.Queue["asyncio.Task[bytes] | None"]
+
+
+async def bulk(request: web.Request) -> web.StreamResponse:
+    require_content_type(request, NDJSON)
+    key = header_key(request)
+    response = web.StreamResponse(headers={"Content-Type": NDJSON})
+    await response.prepare(request)
+    answers: Answers = asyncio.Queue(_WINDOW)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_read(request, key, answers, tasks), name="bulk reader")
+        await _write(response, answers)
+    await response.write_eof()
+    return response
+
+
+async def _read(request: web.Request, key: str | None, answers: Answers, tasks: asyncio.TaskGroup) -> None:
+    number = 0
+    async for line in _lines(request):
+        number += 1
+        await answers.put(tasks.create_task(_answer(request, line, number, key), name=f"bulk line {number}"))
+    await answers.put(None)
+
+
+async def _write(response: web.StreamResponse, answers: Answers) -> None:
+    """Answers in order; those that are ready together go out together."""
+    ready = bytearray()
+    while True:
+        if ready and answers.empty():
+            await response.write(bytes(ready))
+            ready.clear()
+        task = await answers.get()
+        if task is None:
+            break
+        if ready and (not task.done() or len(ready) > _FLUSH_BYTES):
+            await response.write(bytes(ready))
+            ready.clear()
+        ready += await task
+    if ready:
+        await response.write(bytes(ready))
+
+
+async def _answer(request: web.Request, line: bytes | Refusal, number: int, key: str | None) -> bytes:
+    try:
+        if isinstance(line, Refusal):
+            raise line
+        body = validate(line, schemas.SubmitIn)
+        own_key = None if key is None else IdempotencyKey(f"{key}#{number}", fingerprint_of(body))
+        inquiry = inquiry_of(body, idempotency_key=own_key)
+        submission = await request.app[SERVICE].submit(inquiry, patient=True)
+        return json_line(inquiry_out(submission.outcome))
+    except Exception as error:
+        document = problem(error, REQUEST_ID.get() or "", line=number)
+        if document.status >= 500:
+            logger.error("line %d of a bulk upload was not served", number, exc_info=error)
+        return json_line(document)
+
+
+async def _lines(request: web.Request) -> AsyncIterator[bytes | Refusal]:
+    """The lines of the body without their ends; a `Refusal` in the place of one that is too long or came too slowly."""
+    too_long = Refusal(413, f"the line is longer than {MAX_BODY_BYTES} bytes")
+    limit_s = request.app[LIMITS].body_timeout_s
+    now = asyncio.get_running_loop().time
+    deadline = now() + limit_s
+    rest = b""
+    skipping = False
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            yield Refusal(408, f"no line was complete within {limit_s:g} s")
+            return
+        except web.RequestPayloadError:
+            yield broken_encoding(request)
+            return
+        if not chunk:
+            break
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            if skipping:
+                skipping = False
+            else:
+                yield line if len(line) <= MAX_BODY_BYTES else too_long
+        if complete:  # counted from here, because until here the client was kept waiting
+            deadline = now() + limit_s
+        if len(rest) > MAX_BODY_BYTES:
+            if not skipping:
+                yield too_long
+            skipping, rest = True, b""
+    if rest and not skipping:
+        yield rest

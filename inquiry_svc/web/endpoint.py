@@ -1,0 +1,30 @@
+"""What there is to say about one call of the interface, for serving it and for documenting it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from inquiry_svc.web import schemas
+from inquiry_svc.web.media_types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One call: where, what it does in a sentence, what it takes and gives."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    answers: Mapping[int, type[schemas.Outgoing] | None]
+    """The type of each answer that is not a problem; None where it is not JSON."""
+    problems: Sequence[int] = ()
+    body: type[schemas.Incoming] | None = None
+    body_required: bool = True
+    query: type[schemas.Incoming] | None = None
+    idempotent: bool = False
+    """Takes an `Idempotency-Key`."""
+    media_type: str = JSON

@@ -1,0 +1,159 @@
+"""Handlers for inquiries: take one in, look at it, say what it should have been, close it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Final
+
+import orjson
+import uuid_utils.compat
+from aiohttp import web
+
+from inquiry_svc.contracts import Filters, Position
+from inquiry_svc.errors import InquiryNotFound
+from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
+from inquiry_svc.web import schemas
+from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
+from inquiry_svc.web.keys import SERVICE
+from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
+from inquiry_svc.web.strict_json import Fault
+
+_MAX_KEY_CHARACTERS: Final = 255
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def submit(request: web.Request) -> web.Response:
+    body = await read_body(request, schemas.SubmitIn)
+    key = header_key(request)
+    idempotency_key = None if key is None else IdempotencyKey(key, fingerprint_of(body))
+    inquiry = inquiry_of(body, idempotency_key=idempotency_key)
+    submission = await request.app[SERVICE].submit(inquiry)
+    answer = inquiry_out(submission.outcome)
+    headers = {"Location": f"/api/v1/inquiries/{answer.inquiry_id}"}
+    if submission.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(answer, status=201, headers=headers)
+
+
+async def classify(request: web.Request) -> web.Response:
+    query = read_query(request, schemas.ClassifyQuery)
+    body = await read_body(request, schemas.TextIn)
+    prediction = await request.app[SERVICE].classify(Text(body.subject, body.body))
+    return json_response(prediction_out(prediction, with_scores=query.include_all_scores))
+
+
+async def get(request: web.Request) -> web.Response:
+    outcome = await request.app[SERVICE].store.get(_inquiry_id(request))
+    if outcome is None:
+        raise InquiryNotFound
+    return json_response(inquiry_out(outcome))
+
+
+async def list_newest_first(request: web.Request) -> web.Response:
+    query = read_query(request, schemas.ListQuery)
+    filters = Filters(
+        category=query.category,
+        department=query.department,
+        urgency=query.urgency,
+        sentiment=query.sentiment,
+        status=query.status,
+        escalated=query.escalated,
+        needs_review=query.needs_review,
+        since=query.since,
+        until=query.until,
+    )
+    after = _position(query.cursor) if query.cursor is not None else None
+    outcomes = await request.app[SERVICE].store.list(filters, limit=query.limit + 1, after=after)
+    page = outcomes[: query.limit]
+    more = len(outcomes) > len(page)
+    return json_response(
+        schemas.PageOut(
+            items=[inquiry_out(outcome) for outcome in page],
+            next_cursor=_cursor(page[-1].inquiry) if more else None,
+        )
+    )
+
+
+async def give_feedback(request: web.Request) -> web.Response:
+    body = await read_body(request, schemas.FeedbackIn)
+    feedback = Feedback(body.category, body.sentiment, body.urgency, body.reviewer, given_at=datetime.now(UTC))
+    outcome = await request.app[SERVICE].store.add_feedback(_inquiry_id(request), feedback)
+    return json_response(inquiry_out(outcome))
+
+
+async def resolve(request: web.Request) -> web.Response:
+    body = await read_optional_body(request, schemas.ResolveIn)
+    resolved_at = (body.resolved_at or datetime.now(UTC)).astimezone(UTC)
+    outcome = await request.app[SERVICE].resolve(_inquiry_id(request), resolved_at)
+    return json_response(inquiry_out(outcome))
+
+
+def inquiry_of(body: schemas.SubmitIn, *, idempotency_key: IdempotencyKey | None) -> Inquiry:
+    """A new inquiry, with an id and, unless the client said when it came, the present time."""
+    received_at = datetime.now(UTC) if body.received_at is None else body.received_at.astimezone(UTC)
+    return Inquiry(
+        subject=body.subject,
+        body=body.body,
+        inquiry_id=str(uuid_utils.compat.uuid7()),
+        sender_email=body.sender_email,
+        received_at=received_at,
+        sender_name=body.sender_name,
+        source=body.source,
+        metadata=body.metadata,
+        idempotency_key=idempotency_key,
+    )
+
+
+def header_key(request: web.Request) -> str | None:
+    """The `Idempotency-Key` header. Raises `Refusal` 422 when it can't be one."""
+    value = request.headers.get("Idempotency-Key")
+    if value is None or (1 <= len(value) <= _MAX_KEY_CHARACTERS and value.isascii() and value.isprintable()):
+        return value
+    fault = Fault("Idempotency-Key", f"must be 1 to {_MAX_KEY_CHARACTERS} printable ASCII characters")
+    raise Refusal(422, "not valid: Idempotency-Key", [fault])
+
+
+def fingerprint_of(body: schemas.SubmitIn) -> str:
+    """The same for two payloads that mean the same, whatever the order of their members."""
+    canonical = orjson.dumps(
+        [
+            body.subject,
+            body.body,
+            body.sender_email,
+            body.sender_name,
+            body.source,
+            None if body.received_at is None else body.received_at.astimezone(UTC),
+            body.metadata,
+        ],
+        option=orjson.OPT_SORT_KEYS,
+    )
+    return blake2b(canonical, digest_size=16).hexdigest()
+
+
+def _inquiry_id(request: web.Request) -> str:
+    """As the store writes it. Raises `InquiryNotFound` for what can be no id, so that the store is not asked."""
+    given = request.match_info["inquiry_id"].lower()
+    if not _UUID.fullmatch(given):
+        raise InquiryNotFound
+    return given
+
+
+def _cursor(inquiry: Inquiry) -> str:
+    place = f"{inquiry.received_at.isoformat()} {inquiry.inquiry_id}"
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    try:
+        place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        received_at, inquiry_id = place.split(" ")
+        if not _UUID.fullmatch(inquiry_id):
+            raise ValueError(inquiry_id)
+        return Position(datetime.fromisoformat(received_at).astimezone(UTC), inquiry_id)
+    except (ValueError, binascii.Error, OverflowError) as error:
+        fault = Fault("cursor", "is not a next_cursor of this list")
+        raise Refusal(422, "not valid: cursor", [fault]) from error

@@ -1,0 +1,111 @@
+"""Outcomes and predictions as the types of `schemas`, and those as responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from inquiry_svc.health import Report
+from inquiry_svc.inquiries import AXES, Label, Outcome, Prediction, Verdict
+from inquiry_svc.service import VERSION
+from inquiry_svc.web import schemas as out
+from inquiry_svc.web.media_types import JSON
+
+LabelOutT = TypeVar("LabelOutT", out.CategoryOut, out.SentimentOut, out.UrgencyOut)
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def json_response(answer: out.Outgoing, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=_encode(answer), status=status, headers=headers, content_type=JSON)
+
+
+def json_line(answer: out.Outgoing) -> bytes:
+    """For newline-delimited JSON."""
+    return _encode(answer) + b"\n"
+
+
+def inquiry_out(outcome: Outcome) -> out.InquiryOut:
+    inquiry, route, verdict = outcome.inquiry, outcome.route, outcome.prediction.verdict
+    return out.InquiryOut(
+        inquiry_id=inquiry.inquiry_id,
+        status=outcome.status,
+        received_at=inquiry.received_at,
+        processed_at=outcome.processed_at,
+        subject=inquiry.subject,
+        body=inquiry.body,
+        sender_email=inquiry.sender_email,
+        sender_name=inquiry.sender_name,
+        source=inquiry.source,
+        metadata=dict(inquiry.metadata),
+        category=_label(out.CategoryOut, verdict.category),
+        sentiment=_label(out.SentimentOut, verdict.sentiment),
+        urgency=_label(out.UrgencyOut, verdict.urgency),
+        needs_review=outcome.prediction.needs_review,
+        degraded=outcome.prediction.degraded,
+        routing=out.RoutingOut(
+            department=route.department,
+            consultant=route.consultant,
+            priority_score=route.priority_score,
+            escalated=route.escalated,
+            reasons=route.reasons,
+            sla_due_at=route.sla_due_at,
+        ),
+        model=_model(outcome.prediction),
+        feedback=_feedback(outcome),
+        resolved_at=outcome.resolved_at,
+    )
+
+
+def prediction_out(prediction: Prediction, *, with_scores: bool) -> out.PredictionOut:
+    verdict = prediction.verdict
+    return out.PredictionOut(
+        category=_label(out.CategoryOut, verdict.category),
+        sentiment=_label(out.SentimentOut, verdict.sentiment),
+        urgency=_label(out.UrgencyOut, verdict.urgency),
+        needs_review=prediction.needs_review,
+        degraded=prediction.degraded,
+        model=_model(prediction),
+        scores=_scores(verdict) if with_scores else msgspec.UNSET,
+    )
+
+
+def health_out(report: Report) -> out.HealthOut:
+    return out.HealthOut(
+        status=report.status,
+        version=VERSION,
+        components={
+            name: out.ComponentOut(status=found.status, provider=found.provider, checked_in_s=found.checked_in_s)
+            for name, found in report.components.items()
+        },
+    )
+
+
+def _label(kind: Callable[..., LabelOutT], label: Label) -> LabelOutT:
+    return kind(label=label.label, confidence=label.confidence)
+
+
+def _model(prediction: Prediction) -> out.ModelOut:
+    model = prediction.model
+    return out.ModelOut(name=model.name, version=model.version, digest=model.digest)
+
+
+def _scores(verdict: Verdict) -> out.ScoresOut:
+    scores = iter(verdict.scores)
+    return out.ScoresOut(**{axis: dict(zip(labels, scores, strict=False)) for axis, labels in AXES.items()})
+
+
+def _feedback(outcome: Outcome) -> out.FeedbackOut | None:
+    feedback = outcome.feedback
+    if feedback is None:
+        return None
+    return out.FeedbackOut(
+        category=feedback.category,
+        sentiment=feedback.sentiment,
+        urgency=feedback.urgency,
+        reviewer=feedback.reviewer,
+        given_at=feedback.given_at,
+    )

@@ -1,0 +1,137 @@
+"""The listening port, from the first accepted connection to the last answered request."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.service import Service
+from inquiry_svc.web.app import build_app
+from inquiry_svc.web.protocol import HttpProtocol
+from inquiry_svc.web.receipt import Receipts
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 1024
+_LAST_READ_S: Final = 0.1
+"""After the port has closed, what clients had sent by then is read for so long before idle connections close."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises `ConfigurationError` when that can't be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with ExitStack() as closing_what_fails:
+            bound = closing_what_fails.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.setblocking(False)
+            closing_what_fails.pop_all()
+            return bound
+    except OSError as error:
+        raise _refused(host, port, error) from error
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigurationError:
+    cure = "choose another with --port" if error.errno == errno.EADDRINUSE else "see --host and --port"
+    return ConfigurationError(f"can't listen on {host} port {port}: {error.strerror or error}; {cure}")
+
+
+@asynccontextmanager
+async def listening(service: Service, bound: socket.socket) -> AsyncIterator[None]:
+    """Serve HTTP on the socket while open.
+
+    Leaving drains: readiness says 503 for `announce_stop_s` while each answer asks its client to connect anew, then
+    the port closes, and what was accepted is answered for up to `stop_timeout_s`.
+    """
+    settings = service.settings.server
+    receipts = Receipts(settings, service.metrics)
+    app = build_app(service)
+    app.middlewares[:0] = [receipts.middleware, _closing_when_stopping(service)]
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=settings.stop_timeout_s / 2,  # waited twice: for handlers, then for those it breaks off
+    )
+    await runner.setup()
+    connections = runner.server
+    assert connections is not None
+    loop = asyncio.get_running_loop()
+
+    def make_protocol() -> asyncio.Protocol:
+        no_access_log: Any = None  # aiohttp's types don't know that it may be turned off
+        return receipts.protocol(
+            HttpProtocol(
+                connections,
+                loop=loop,
+                access_log=no_access_log,
+                keepalive_timeout=settings.keepalive_timeout_s,
+            )
+        )
+
+    try:
+        port = await asyncio.get_running_loop().create_server(make_protocol, sock=bound, backlog=_BACKLOG)
+    except OSError as error:
+        host, port_number = bound.getsockname()[:2]
+        raise _refused(host, port_number, error) from error
+    try:
+        async with receipts.sweeping():
+            yield
+            service.stopping = True
+            logger.info("stopping: not ready any more")
+            await asyncio.sleep(settings.announce_stop_s)
+    finally:
+        service.stopping = True
+        waiting = _accepted_until_now(bound)
+        port.close()
+        for connection in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(make_protocol, connection)
+        await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
+        await runner.cleanup()
+
+
+def _closing_when_stopping(service: Service) -> Middleware:
+    @web.middleware
+    async def close_when_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if service.stopping and not response.prepared:
+            response.force_close()
+        return response
+
+    return close_when_stopping
+
+
+def _accepted_until_now(bound: socket.socket) -> list[socket.socket]:
+    """Clients the system has connected but nobody has met yet: closing the port would reset them."""
+    connections: list[socket.socket] = []
+    with suppress(OSError):  # nobody is left, or the port never opened
+        while True:
+            connections.append(bound.accept()[0])
+    return connections
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

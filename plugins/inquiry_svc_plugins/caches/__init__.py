@@ -1,0 +1,1 @@
+"""Caches: where verdicts are remembered between batches."""

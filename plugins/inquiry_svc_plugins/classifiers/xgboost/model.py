@@ -1,0 +1,128 @@
+"""A trained model on disk and in memory: read and checked once, then asked for scores.
+
+A model folder holds `manifest.json` (what the model is, with a digest of each other file), `linear.npz` and
+`trees.npz` (plain arrays, no pickle), XGBoost's own `<axis>.ubj`, and `MODEL_CARD.md` for people. Nothing here trains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
+from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+CARD: Final = "MODEL_CARD.md"
+_CURE: Final = "train it anew with 'inquiry-svc train', or leave [classifier.xgboost] model empty for the packaged one"
+
+
+@dataclass(frozen=True, slots=True)
+class TriageModel:
+    identity: Model
+    linear: LinearLayer
+    forests: Mapping[str, Forest]
+    """One for each of `AXES`."""
+    temperatures: Mapping[str, float]
+    """Each axis's margins are divided by it, so that the confidence is the share of right answers."""
+
+    def verdicts(self, texts: Sequence[Text]) -> list[Verdict]:
+        """A verdict for each text, in order; a text's verdict does not depend on the others."""
+        if not texts:
+            return []
+        return [Verdict.from_scores(scores) for scores in self.probabilities(texts).tolist()]
+
+    def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
+        """One text a row, with a column for each label of `AXES`, axis after axis; each axis sums to 1."""
+        features = extract(texts)
+        inputs = forest_inputs(self.linear.scores(features), features.surface)
+        return np.hstack([_softmax(self.forests[axis].margins(inputs) / self.temperatures[axis]) for axis in AXES])
+
+
+def forest_inputs(scores: NDArray[np.float32], surface: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the trees look at, one text a column: the linear scores, then the surface counts.
+
+    Scores are rounded to 1/1024: rounding errors that differ between processors then neither grow other trees nor
+    take another branch.
+    """
+    return np.ascontiguousarray(np.vstack([np.round(scores.T * 1024) / 1024, surface.T]), np.float32)
+
+
+def _softmax(margins: NDArray[Any]) -> NDArray[np.float64]:
+    powers = np.exp(margins.astype(np.float64) - margins.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def load_model(folder: Path) -> TriageModel:
+    """The model in a folder. Raises `ConfigurationError` unless each file is what the manifest says."""
+    manifest = _read_manifest(folder)
+    contents = {name: _read_checked(folder / name, digest) for name, digest in manifest["files"].items()}
+    if manifest["digest"] != overall_digest(manifest["files"]):
+        raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files it lists; {_CURE}")
+    linear = _read_arrays(folder / "linear.npz", contents)
+    trees = _read_arrays(folder / "trees.npz", contents)
+    return TriageModel(
+        identity=Model("xgboost", str(manifest["version"]), manifest["digest"]),
+        linear=LinearLayer.from_arrays(linear),
+        forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
+        temperatures={axis: float(trees[f"{axis}_temperature"]) for axis in AXES},
+    )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        expected = [FORMAT, PREPROCESSING_VERSION, list(SURFACE), {axis: list(labels) for axis, labels in AXES.items()}]
+        found = [manifest[key] for key in ("format", "preprocessing", "surface", "labels")]
+        manifest["version"], manifest["digest"], manifest["files"].items()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
+    if found != expected:
+        raise ConfigurationError(
+            f"{path}: made for another version of this program (format, preprocessing or labels differ); {_CURE}"
+        )
+    return manifest  # type: ignore[no-any-return]
+
+
+def _read_checked(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
+    if digest_of(content) != digest:
+        raise ConfigurationError(f"{path} is not the file that {MANIFEST} lists (its digest differs); {_CURE}")
+    return content
+
+
+def _read_arrays(path: Path, contents: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(contents[path.name]), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def overall_digest(files: Mapping[str, str]) -> str:
+    """Of everything that decides an answer: the files, the order of the labels and the preprocessing."""
+    labels = {axis: list(labels) for axis, labels in AXES.items()}
+    whole = [FORMAT, PREPROCESSING_VERSION, SURFACE, labels, sorted(files.items())]
+    return digest_of(json.dumps(whole).encode())

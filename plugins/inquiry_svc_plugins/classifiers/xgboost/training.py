@@ -1,0 +1,271 @@
+"""Makes a model from labelled rows: the linear layer, the trees over its scores, and honest confidences.
+
+1. N-grams are weighed and the linear layer is fitted to all 13 labels at once: ridge regression on targets of +1 and
+   -1, solved by conjugate gradients. A row without a label on an axis weighs nothing there; the rows of one `group`
+   weigh as much as one row without.
+2. The scores that the trees learn from are made by layers that have not seen the row's author (out of fold by
+   `source`), else the trees would learn to trust scores that only memory makes good.
+3. The trees are cross-validated over the same folds. A temperature for each axis, fitted on those answers, makes the
+   confidence fit the accuracy on authors not seen, and the same answers give the figures of the model card.
+
+The same rows on the same versions give the same bytes: seeds are fixed, one thread computes, no time or path is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.inquiries import AXES
+from inquiry_svc.labelled import LabelledText
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
+from inquiry_svc_plugins.classifiers.xgboost.linear import (
+    CHARACTER_SHARE,
+    LABELS,
+    inverse_document_frequency,
+    to_arrays,
+)
+from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
+from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
+
+RIDGE: Final = 1.0
+"""Strength of the regularisation of the linear layer."""
+MAX_FOLDS: Final = 12
+ROUNDS: Final = 60
+TREES: Final[dict[str, Any]] = {
+    "objective": "multi:softprob",
+    "base_score": 0.0,
+    "max_depth": 2,
+    "eta": 0.1,
+    "min_child_weight": 5,
+    "subsample": 0.7,
+    "colsample_bytree": 0.5,
+    "tree_method": "hist",
+    "nthread": 1,
+    "seed": 0,
+}
+_CHUNK: Final = 256
+_TOLERANCE: Final = 1e-3
+_MAX_STEPS: Final = 100
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis, trained."""
+
+    booster: xgboost.Booster
+    forest: Forest
+    temperature: float
+    rows: NDArray[np.int64]
+    """The rows labelled on this axis."""
+    probabilities: Floats
+    """For each of them, by trees and linear layers that have not seen its fold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    linear: dict[str, NDArray[Any]]
+    axes: dict[str, Axis]
+    folds: NDArray[np.int64]
+    by_source: bool
+    """Whether a fold is a whole source (or several), rather than some groups of one."""
+
+
+def steps(rows: Sequence[LabelledText]) -> int:
+    """How often `train` will call `on_step`."""
+    return (1 + len(AXES)) * (1 + int(_folds(rows)[0].max() + 1)) + 1
+
+
+def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: None) -> Trained:
+    """Train on all rows. Raises `ConfigurationError` when an axis has too few."""
+    folds, by_source = _folds(rows)
+    answers = {axis: _answers(rows, axis) for axis in AXES}
+    for axis, answer in answers.items():
+        if len(set(folds[answer >= 0])) < 2 or len(set(answer[answer >= 0])) < 2:
+            raise ConfigurationError(
+                f"too few rows are labelled with {axis}; give rows with at least two labels, of two sources or groups"
+            )
+    with threadpool_limits(1):
+        features = _extract(rows)
+        on_step()
+        linear, scores = _train_linear(features, rows, answers, folds, on_step)
+        inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
+        weights = _row_weights(rows)
+        axes = {axis: _train_axis(axis, inputs, answers[axis], weights, folds, on_step) for axis in AXES}
+    return Trained(linear, axes, folds, by_source)
+
+
+def _folds(rows: Sequence[LabelledText]) -> tuple[NDArray[np.int64], bool]:
+    """The fold of each row: whole sources, or whole groups where fewer than three sources wrote the rows."""
+    sources = sorted({row.source for row in rows})
+    by_source = len(sources) >= 3
+    keys = [row.source if by_source else row.group or f"row {place}" for place, row in enumerate(rows)]
+    places = {key: place % MAX_FOLDS for place, key in enumerate(dict.fromkeys(keys))}
+    return np.array([places[key] for key in keys], np.int64), by_source
+
+
+def _answers(rows: Sequence[LabelledText], axis: str) -> NDArray[np.int64]:
+    places: dict[str | None, int] = {label: place for place, label in enumerate(AXES[axis])}
+    return np.array([places.get(row.label(axis), -1) for row in rows], np.int64)
+
+
+def _row_weights(rows: Sequence[LabelledText]) -> Floats:
+    sizes = Counter((row.source, row.group) for row in rows if row.group is not None)
+    return np.array([1.0 if row.group is None else 1 / sizes[row.source, row.group] for row in rows])
+
+
+def _extract(rows: Sequence[LabelledText]) -> Features:
+    chunks = [extract([row.text for row in rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
+    offsets = np.cumsum([0] + [len(chunk.buckets) for chunk in chunks[:-1]])
+    return Features(
+        np.concatenate([chunk.buckets for chunk in chunks]),
+        np.concatenate([chunk.starts + offset for chunk, offset in zip(chunks, offsets, strict=True)]),
+        np.concatenate([chunk.surface for chunk in chunks]),
+    )
+
+
+# The linear layer
+
+
+def _train_linear(
+    features: Features,
+    rows: Sequence[LabelledText],
+    answers: dict[str, NDArray[np.int64]],
+    folds: NDArray[np.int64],
+    on_step: Callable[[], None],
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """The layer as arrays, and for each row the scores of a layer that has not seen its fold."""
+    frequency = np.bincount(features.buckets, minlength=BUCKETS)
+    idf = inverse_document_frequency(frequency, len(rows))
+    matrix = _matrix(features, idf)
+    targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
+    known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
+    root_weights = np.sqrt(_row_weights(rows))[:, None] * known
+    whole = _solve(matrix, targets, root_weights, np.zeros_like(targets))
+    on_step()
+    scores = np.empty((len(rows), LABELS), np.float32)
+    for fold in range(int(folds.max()) + 1):
+        held_out = folds == fold
+        seen = np.where(held_out[:, None], 0.0, root_weights)
+        part = _solve(matrix, targets, seen, np.where(held_out[:, None], 0.0, whole)) * seen
+        scores[held_out] = matrix[held_out] @ (matrix.T @ part) + part.sum(axis=0)
+        on_step()
+    whole *= root_weights
+    weights = matrix.T @ whole
+    return to_arrays(weights, whole.sum(axis=0), frequency, len(rows)), scores
+
+
+def _matrix(features: Features, idf: NDArray[np.float32]) -> csr_matrix:
+    """One row a text, made of its two vectors as in `LinearLayer`."""
+    values = idf[features.buckets].astype(np.float64)
+    squares = np.add.reduceat(values * values, features.starts)
+    sizes = np.diff(features.starts, append=len(values))
+    squares[0::2] /= CHARACTER_SHARE**2
+    values /= np.repeat(np.sqrt(squares), sizes)
+    row_starts = np.append(features.starts[::2], len(values))
+    return csr_matrix(
+        (values, features.buckets.astype(np.int32), row_starts.astype(np.int32)), (len(row_starts) - 1, BUCKETS)
+    )
+
+
+def _solve(matrix: csr_matrix, targets: Floats, root_weights: Floats, start: Floats) -> Floats:
+    """Row coefficients c of the ridge regression, one column a label; its weights are matrix' (root_weights * c).
+
+    Conjugate gradients on (R (X X' + 1) R + ridge) c = R targets, where R holds the roots of the rows' weights and
+    the 1 is the bias, seen as one more column of X. Each label is a system of its own; they only share the work.
+    """
+    transposed = matrix.T.tocsr()
+
+    def apply(vector: Floats) -> Floats:
+        weighted = root_weights * vector
+        product = matrix @ (transposed @ weighted) + weighted.sum(axis=0)
+        return root_weights * product + RIDGE * vector  # type: ignore[no-any-return]
+
+    solution = start.copy()
+    wanted = root_weights * targets
+    residual = wanted - apply(solution)
+    direction = residual.copy()
+    size = (residual**2).sum(axis=0)
+    goal = (_TOLERANCE**2) * (wanted**2).sum(axis=0)
+    for _ in range(_MAX_STEPS):
+        if (size <= goal).all():
+            break
+        applied = apply(direction)
+        stride = size / np.maximum((direction * applied).sum(axis=0), 1e-300)
+        solution += stride * direction
+        residual -= stride * applied
+        smaller = (residual**2).sum(axis=0)
+        direction = residual + smaller / np.maximum(size, 1e-300) * direction
+        size = smaller
+    return solution
+
+
+# The trees and their confidence
+
+
+def _train_axis(
+    axis: str,
+    inputs: NDArray[np.float32],
+    answers: NDArray[np.int64],
+    weights: Floats,
+    folds: NDArray[np.int64],
+    on_step: Callable[[], None],
+) -> Axis:
+    labels = len(AXES[axis])
+    rows = np.flatnonzero(answers >= 0)
+    inputs, answers, weights, folds = inputs[rows], answers[rows], weights[rows], folds[rows]
+    margins = np.empty((len(rows), labels))
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        booster = _boost(labels, inputs[~held_out], answers[~held_out], weights[~held_out])
+        margins[held_out] = booster.predict(xgboost.DMatrix(inputs[held_out], nthread=1), output_margin=True)
+        on_step()
+    temperature = _temperature(margins, answers, folds)
+    booster = _boost(labels, inputs, answers, weights)
+    forest = forest_from_booster(booster, labels, TREES["max_depth"])
+    _compare(axis, booster, forest, inputs)
+    on_step()
+    return Axis(booster, forest, temperature, rows, np.exp(_log_softmax(margins / temperature)))
+
+
+def _boost(labels: int, inputs: NDArray[np.float32], answers: NDArray[np.int64], weights: Floats) -> xgboost.Booster:
+    data = xgboost.DMatrix(inputs, answers, weight=weights, nthread=1)
+    return xgboost.train({**TREES, "num_class": labels}, data, ROUNDS)
+
+
+def _compare(axis: str, booster: xgboost.Booster, forest: Forest, inputs: NDArray[np.float32]) -> None:
+    """Raise unless the arrays that serve answer as XGBoost does."""
+    data = xgboost.DMatrix(inputs, nthread=1)
+    gap = np.abs(booster.predict(data, output_margin=True) - forest.margins(np.ascontiguousarray(inputs.T))).max()
+    if not gap < 1e-5:
+        raise RuntimeError(f"the trees of {axis} as arrays differ from XGBoost's answer by {gap}")
+
+
+def _temperature(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64]) -> float:
+    """The divisor that makes the answers likeliest, each fold counting alike."""
+    sizes = np.bincount(folds)
+    shares = 1 / sizes[folds]
+
+    def surprise(log_temperature: float) -> float:
+        logs = _log_softmax(margins / np.exp(log_temperature))
+        return -float((shares * logs[np.arange(len(answers)), answers]).sum())
+
+    found = minimize_scalar(surprise, bounds=(-2.0, 2.0), method="bounded", options={"xatol": 1e-4})
+    return round(float(np.exp(found.x)), 3)
+
+
+def _log_softmax(margins: Floats) -> Floats:
+    shifted = margins - margins.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]

@@ -1,0 +1,176 @@
+"""Writes a trained model as the folder that `model.py` reads, with its model card.
+
+The folder says what the model was made of and how it does on authors it has not seen, never when or where it was made:
+the same rows on the same versions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import scipy
+import xgboost
+from numpy.typing import NDArray
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge
+from inquiry_svc.inquiries import AXES
+from inquiry_svc.labelled import LabelledText
+from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
+from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
+
+MODEL_VERSION: Final = "1"
+"""Of the recipe: a new one for each change of the learner that is meant to answer differently."""
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `ConfigurationError` unless the folder is new, empty, or holds a model already."""
+    if folder.is_dir():
+        if any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+            raise ConfigurationError(
+                f"--out {folder} holds files but no model; name a new folder, or one of a model to replace"
+            )
+    elif folder.exists():
+        raise ConfigurationError(f"--out {folder} is not a folder; name a new folder")
+
+
+def write_model(trained: Trained, rows: Sequence[LabelledText], folder: Path) -> dict[str, Any]:
+    """Write every file of the model and return its manifest. The manifest comes last: without it there is no model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    trees: dict[str, NDArray[Any]] = {}
+    for axis, made in trained.axes.items():
+        trees |= made.forest.to_arrays(axis)
+        trees[f"{axis}_temperature"] = np.array(made.temperature)
+    contents = {"linear.npz": _npz(trained.linear), "trees.npz": _npz(trees)}
+    contents |= {f"{axis}.ubj": bytes(made.booster.save_raw("ubj")) for axis, made in trained.axes.items()}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    files = {name: digest_of(content) for name, content in contents.items()}
+    manifest = _manifest(trained, rows, files)
+    (folder / CARD).write_text(_card(manifest), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    return content.getvalue()
+
+
+def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": MODEL_VERSION,
+        "digest": overall_digest(files),
+        "preprocessing": PREPROCESSING_VERSION,
+        "labels": AXES,
+        "surface": SURFACE,
+        "files": files,
+        "corpus": {
+            "digest": corpus_digest(rows),
+            "rows": len(rows),
+            "labelled": {axis: len(made.rows) for axis, made in trained.axes.items()},
+            "sources": dict(Counter(row.source for row in rows)),
+        },
+        "training": {"ridge": RIDGE, "rounds": ROUNDS, "trees": TREES},
+        "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
+        "cross_validation": _cross_validation(trained, rows),
+    }
+
+
+def corpus_digest(rows: Sequence[LabelledText]) -> str:
+    """Of all that training reads of the rows, in order."""
+    fields = ([row.text.subject, row.text.body, *map(row.label, AXES), row.source, row.group] for row in rows)
+    return digest_of("\n".join(map(json.dumps, fields)).encode())
+
+
+def _cross_validation(trained: Trained, rows: Sequence[LabelledText]) -> dict[str, Any]:
+    """For each axis the figures of all rows together and, where whole sources were held out, of each and their mean."""
+    found: dict[str, Any] = {"held_out": "sources" if trained.by_source else "groups"}
+    for axis, made in trained.axes.items():
+        labels = AXES[axis]
+        truths = [rows[row].label(axis) or "" for row in made.rows]
+        given = [(labels[int(scores.argmax())], float(scores.max())) for scores in made.probabilities]
+        sources = [rows[row].source for row in made.rows]
+        by_source = {}
+        for name in dict.fromkeys(sources) if trained.by_source else ():
+            places = [place for place, source in enumerate(sources) if source == name]
+            by_source[name] = _figures(judge(labels, [truths[at] for at in places], [given[at] for at in places]))
+        if by_source:
+            count = len(by_source)
+            mean = {key: round(sum(found[key] for found in by_source.values()) / count, 4) for key in _FIGURES}
+            by_source["mean of sources"] = {"rows": len(truths), **mean}
+        everything = judge(labels, truths, given)
+        found[axis] = {
+            "temperature": made.temperature,
+            "held_out": {**by_source, "all rows": _figures(everything)},
+            "confusion": everything.confusion,
+        }
+    return found
+
+
+_FIGURES: Final = ("accuracy", "macro_f1", "mean_confidence", "ece")
+
+
+def _figures(figures: AxisFigures) -> dict[str, Any]:
+    return {"rows": figures.rows, **{key: round(getattr(figures, key), 4) for key in _FIGURES}}
+
+
+def _card(manifest: Mapping[str, Any]) -> str:
+    corpus, validation = manifest["corpus"], manifest["cross_validation"]
+    lines = [
+        "# Model card",
+        "",
+        f"Triage of customer inquiries in English, model `{manifest['digest']}` (recipe {manifest['version']}).",
+        "Gives each text a category, a sentiment and an urgency, each with a probability.",
+        "Written by `inquiry-svc train`.",
+        "",
+        "## What it was trained on",
+        "",
+        f"{corpus['rows']:,} rows (corpus digest `{corpus['digest']}`): "
+        + ", ".join(f"{name or 'source not given'} {count:,}" for name, count in corpus["sources"].items())
+        + ".",
+        "Labelled: " + ", ".join(f"{axis} {count:,}" for axis, count in corpus["labelled"].items()) + ".",
+        "",
+        "## How well it does",
+        "",
+        f"Cross-validated by holding out whole {validation['held_out']}: each answer is by a linear layer and by trees",
+        "that were not fitted to the text's fold, at the temperature that was then fitted to these answers.",
+        f"Calibration error over {ECE_BINS} bins of equal width. On text unlike the corpus expect less.",
+        "",
+        "| axis | held out | rows | accuracy | macro F1 | mean confidence | calibration error |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for axis in AXES:
+        for name, figures in validation[axis]["held_out"].items():
+            cells = [f"{figures[key]:.3f}" for key in _FIGURES]
+            lines.append(f"| {axis} | {name} | {figures['rows']} | {' | '.join(cells)} |")
+    for axis, labels in AXES.items():
+        lines += [
+            "",
+            f"### Confusion: {axis}",
+            "",
+            "| right \\ given | " + " | ".join(labels) + " |",
+            "|---" * (len(labels) + 1) + "|",
+        ]
+        for label, row in zip(labels, validation[axis]["confusion"], strict=True):
+            lines.append(f"| {label} | " + " | ".join(map(str, row)) + " |")
+    lines += [
+        "",
+        "## What it is not for",
+        "",
+        "It reads English inquiries to a company or a public body, not other languages and not conversations at large.",
+        "It decides who looks at an inquiry first, never what is done about it, and does not look at who wrote.",
+        "Low confidence means that a person should look.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Exporters: how metrics are shown to the outside."""

@@ -1,0 +1,1 @@
+"""Routers: who answers an inquiry, how soon and why."""

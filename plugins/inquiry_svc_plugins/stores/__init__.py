@@ -1,0 +1,1 @@
+"""Stores: where outcomes are kept. `sqlite` is the embedded default; `memory` forgets at exit and is for tests."""

@@ -1,0 +1,139 @@
+"""Offers the store `memory`: all that a store promises but durability, in plain Python, to read and to test with.
+
+Each call walks everything there is. Not for production: it forgets at exit, and nothing bounds it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from inquiry_svc.contracts import Filters, Host, NoSettings, Position, Provider, Stats, Store
+from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
+from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+
+
+class MemoryStore:
+    """Keeps outcomes in a dictionary."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, Outcome] = {}
+        self._ids_of_keys: dict[str, str] = {}
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        for outcome in outcomes:  # all or none: refuse before the first is kept
+            json.dumps(dict(outcome.inquiry.metadata), allow_nan=False)
+        return [self._keep(outcome) for outcome in outcomes]
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        return self._outcomes.get(inquiry_id)
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        found = [outcome for outcome in self._outcomes.values() if _passes(outcome, filters)]
+        if after is not None:
+            found = [outcome for outcome in found if _place(outcome) < (after.received_at, after.inquiry_id)]
+        return sorted(found, key=_place, reverse=True)[:limit]
+
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        outcome = self._required(inquiry_id)
+        reviewed = replace(outcome.prediction, needs_review=False)
+        self._outcomes[inquiry_id] = replace(outcome, prediction=reviewed, feedback=feedback)
+        return self._outcomes[inquiry_id]
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        outcome = self._required(inquiry_id)
+        if outcome.resolved_at is not None:
+            raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
+        self._outcomes[inquiry_id] = replace(outcome, resolved_at=resolved_at)
+        return self._outcomes[inquiry_id]
+
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        """The distributions hold every label of the closed sets, those that do not occur with 0."""
+        found = [outcome for outcome in self._outcomes.values() if outcome.inquiry.received_at >= since]
+        verdicts = [outcome.prediction.verdict for outcome in found]
+        routes = [outcome.route for outcome in found]
+        escalated = sum(route.escalated for route in routes)
+        in_time = [_in_time(outcome, now) for outcome in found]
+        due = [answered for answered in in_time if answered is not None]
+        return Stats(
+            total_inquiries=len(found),
+            processed_inquiries=len(found),
+            escalated_inquiries=escalated,
+            escalation_rate=escalated / len(found) if found else None,
+            needs_review_inquiries=sum(outcome.prediction.needs_review for outcome in found),
+            category_distribution=_distribution(CATEGORIES, (verdict.category.label for verdict in verdicts)),
+            department_distribution=_distribution(DEPARTMENTS, (route.department for route in routes)),
+            urgency_distribution=_distribution(URGENCIES, (verdict.urgency.label for verdict in verdicts)),
+            sentiment_distribution=_distribution(SENTIMENTS, (verdict.sentiment.label for verdict in verdicts)),
+            average_priority_score=sum(route.priority_score for route in routes) / len(found) if found else None,
+            within_sla_rate=sum(due) / len(due) if due else None,
+        )
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        unresolved = (outcome.route for outcome in self._outcomes.values() if outcome.resolved_at is None)
+        return Counter(route.consultant for route in unresolved if route.consultant is not None)
+
+    async def check(self) -> None:
+        """Memory can always be written."""
+
+    def _keep(self, outcome: Outcome) -> Outcome:
+        inquiry_id, key = outcome.inquiry.inquiry_id, outcome.inquiry.idempotency_key
+        if key is not None and key.value in self._ids_of_keys:
+            return self._outcomes[self._ids_of_keys[key.value]]
+        if inquiry_id in self._outcomes:
+            return self._outcomes[inquiry_id]
+        self._outcomes[inquiry_id] = outcome
+        if key is not None:
+            self._ids_of_keys[key.value] = inquiry_id
+        return outcome
+
+    def _required(self, inquiry_id: str) -> Outcome:
+        if inquiry_id not in self._outcomes:
+            raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
+        return self._outcomes[inquiry_id]
+
+
+def _place(outcome: Outcome) -> tuple[datetime, str]:
+    """Where it stands in a list; the largest comes first."""
+    return outcome.inquiry.received_at, outcome.inquiry.inquiry_id
+
+
+def _passes(outcome: Outcome, filters: Filters) -> bool:
+    verdict, received_at = outcome.prediction.verdict, outcome.inquiry.received_at
+    return (
+        filters.category in (None, verdict.category.label)
+        and filters.department in (None, outcome.route.department)
+        and filters.urgency in (None, verdict.urgency.label)
+        and filters.sentiment in (None, verdict.sentiment.label)
+        and filters.status in (None, outcome.status)
+        and filters.escalated in (None, outcome.route.escalated)
+        and filters.needs_review in (None, outcome.prediction.needs_review)
+        and (filters.since is None or filters.since <= received_at)
+        and (filters.until is None or received_at < filters.until)
+    )
+
+
+def _in_time(outcome: Outcome, now: datetime) -> bool | None:
+    """Whether it was answered by its due time; None while it is open and not overdue."""
+    if outcome.resolved_at is not None:
+        return outcome.resolved_at <= outcome.route.sla_due_at
+    return False if outcome.route.sla_due_at < now else None
+
+
+def _distribution(labels: Iterable[str], found: Iterable[str]) -> Mapping[str, int]:
+    return dict.fromkeys(labels, 0) | Counter(found)
+
+
+@asynccontextmanager
+async def open_memory(settings: NoSettings, host: Host) -> AsyncIterator[Store]:
+    yield MemoryStore()
+
+
+@hookimpl
+def register_stores() -> Iterable[Provider[Store]]:
+    return [Provider("memory", open_memory)]

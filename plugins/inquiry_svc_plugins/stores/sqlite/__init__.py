@@ -1,0 +1,48 @@
+"""Offers the store `sqlite`, the embedded default: durable, in one file in the data folder, nothing to install.
+
+One machine's store: several processes may share the file, several machines may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from inquiry_svc.contracts import Host, Provider, Store
+from inquiry_svc.hookspecs import hookimpl
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSettings:
+    path: str = ""
+    """The file; a relative one lies in the data folder. Empty: `inquiries.sqlite3` there."""
+    busy_timeout_s: Annotated[float, Meta(gt=0)] = 1.0
+    """How long a write waits for another process that is writing."""
+    readers: Annotated[int, Meta(ge=1)] = 2
+    """How many reads may run at a time, each in a thread of its own."""
+
+
+@asynccontextmanager
+async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Store]:
+    """Create or migrate the file; on leaving, wait until what is being written is committed."""
+    import asyncio
+
+    from inquiry_svc_plugins.stores.sqlite.database import open_database
+    from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
+
+    path = host.data_dir / (settings.path or "inquiries.sqlite3")
+    writer, *readers = await asyncio.to_thread(open_database, path, settings.busy_timeout_s, settings.readers)
+    store = SqliteStore(path, writer, readers)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@hookimpl
+def register_stores() -> Iterable[Provider[Store]]:
+    return [Provider("sqlite", open_sqlite, SqliteSettings)]

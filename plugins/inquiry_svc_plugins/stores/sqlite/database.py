@@ -1,0 +1,136 @@
+"""Opens the store's SQLite file: durable, migrated, and refused in one line when it can't serve.
+
+Knows settings of SQLite and versions of the schema; what is kept in the tables is for `store.py`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc_plugins.stores.named_sql import read_migrations
+
+_CURES: Final[Mapping[str, str]] = {
+    "SQLITE_BUSY": "is locked by another program: stop that one first",
+    "SQLITE_CANTOPEN": "can't be opened: give the service a folder in which it may write",
+    "SQLITE_CORRUPT": "is damaged: restore it from a backup",
+    "SQLITE_FULL": "can't grow: the disk is full, make room",
+    "SQLITE_NOTADB": "is no SQLite database: move it away or name another file",
+    "SQLITE_READONLY": "is read-only: give the service the right to write it",
+}
+
+_WAL_RETRY_S: Final = 0.01
+
+
+def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqlite3.Connection, ...]:
+    """The one connection that writes, then those that read, all usable from any one thread at a time.
+
+    Raises `ConfigurationError` when the file can't be opened, written, or understood.
+    """
+    try:
+        with ExitStack() as opened:
+
+            def connect(mode: str) -> sqlite3.Connection:
+                return _configured(opened.enter_context(closing(_connect(path, mode, busy_timeout_s))))
+
+            writer = connect("rwc")
+            migrate(writer, path, read_migrations(__package__))  # first: it refuses a file that is not ours to change
+            _make_durable(writer, path, busy_timeout_s)
+            connections = (writer, *(connect("ro") for _ in range(readers)))
+            opened.pop_all()
+            return connections
+    except sqlite3.DatabaseError as error:
+        raise _refusal(path, error) from error
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> None:
+    """Bring the file to the newest of `migrations`, each of which sets `user_version` to its number; all or none."""
+    newest = max(number for number, _ in migrations)
+    with transaction(connection):  # of several processes that start at once, one migrates and the others find it done
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > newest:
+            raise _refused(path, f"has schema {version}, this release knows up to {newest}: install a newer release")
+        if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            raise _refused(path, "belongs to another program: name another file")
+        for number, script in migrations:
+            if number > version:
+                for statement in _statements(script):
+                    connection.execute(statement)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Commit when the block ends, roll back when it raises. `IMMEDIATE` takes the lock for writing at once."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself after a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+
+
+def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -16384")  # 16 MiB
+    return connection
+
+
+def _make_durable(connection: sqlite3.Connection, path: Path, busy_timeout_s: float) -> None:
+    mode = _into_wal_mode(connection, busy_timeout_s)
+    if mode != "wal":
+        raise _refused(path, "lies on a file system without shared memory: put it on a local disk")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: its fsync alone does not reach the disk
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MiB: fewer checkpoints, a restart still takes no time
+
+
+def _into_wal_mode(connection: sqlite3.Connection, busy_timeout_s: float) -> str:
+    """The mode that the file is in then. This change does not wait for other processes by itself, as a write does."""
+    give_up_at = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_WAL_RETRY_S)
+        else:
+            return str(mode)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split at the semicolons that end a statement (not at those in a trigger or a comment).
+
+    `executescript` would do it too, but commits first.
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _refusal(path: Path, error: sqlite3.DatabaseError) -> ConfigurationError:
+    name = getattr(error, "sqlite_errorname", "") or "SQLITE_ERROR"
+    cure = next(
+        (cure for code, cure in _CURES.items() if name.startswith(code)),
+        f"can't be used ({error}): name another",
+    )
+    return _refused(path, cure)
+
+
+def _refused(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f'store "sqlite": {path} {what} ([store.sqlite] path)')

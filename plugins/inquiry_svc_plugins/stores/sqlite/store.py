@@ -1,0 +1,225 @@
+"""The store `sqlite`: one writer, a batch a transaction, and reads beside it that never wait for it.
+
+What a store promises is in `contracts.Store`; the SQL is in `queries.sql`. Made and closed by `open_sqlite`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from inquiry_svc.contracts import Filters, Position, Stats
+from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc_plugins.stores.named_sql import read_queries
+from inquiry_svc_plugins.stores.sqlite import rows
+from inquiry_svc_plugins.stores.sqlite.connections import Connections
+from inquiry_svc_plugins.stores.sqlite.database import transaction
+
+T = TypeVar("T")
+
+_FIRST_MICROSECOND: Final = -(2**63)
+_LAST_MICROSECOND: Final = 2**63 - 1
+
+
+class SqliteStore:
+    """Keeps outcomes in one file. A second process may open the same file; the two take turns in writing."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection]) -> None:
+        self._path = path
+        self._file = _identity(path)
+        self._queries = read_queries(__package__)
+        self._writer = Connections([writer], "writer")
+        self._readers = Connections(readers, "readers")
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        return await self._write(lambda connection: self._save(connection, outcomes))
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        return await self._readers.run(lambda connection: self._outcome(connection, inquiry_id))
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        query, values = _list_query(filters, after)
+        found = await self._readers.run(
+            lambda connection: connection.execute(self._queries[query], {**values, "limit": limit}).fetchall()
+        )
+        return [rows.outcome_from_row(row) for row in found]
+
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        def add(connection: sqlite3.Connection) -> Outcome:
+            self._required(connection, inquiry_id)
+            connection.execute(self._queries["insert_feedback"], rows.feedback_row(inquiry_id, feedback))
+            connection.execute(self._queries["clear_needs_review"], (inquiry_id,))
+            return self._required(connection, inquiry_id)
+
+        return await self._write(add)
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        def resolve(connection: sqlite3.Connection) -> Outcome:
+            if self._required(connection, inquiry_id).resolved_at is not None:
+                raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
+            values = {"inquiry_id": inquiry_id, "resolved_at": rows.to_microseconds(resolved_at)}
+            connection.execute(self._queries["set_resolved"], values)
+            return self._required(connection, inquiry_id)
+
+        return await self._write(resolve)
+
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        """The distributions hold every label of the closed sets, those that do not occur with 0."""
+        values = {
+            "since": rows.to_microseconds(since),
+            "now": rows.to_microseconds(now),
+            "categories": rows.json_array(CATEGORIES),
+            "departments": rows.json_array(DEPARTMENTS),
+        }
+        return await self._readers.run(lambda connection: self._stats(connection, values))
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        return await self._readers.run(lambda connection: dict(connection.execute(self._queries["consultant_loads"])))
+
+    async def check(self) -> None:
+        """Commits one small row: only that finds a full disk."""
+        await self._write(lambda connection: connection.execute(self._queries["write_check"]))
+        await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]).fetchone())
+
+    async def close(self) -> None:
+        """Wait for what is being written. The writer closes last, which folds the write-ahead log into the file."""
+        try:
+            await asyncio.to_thread(self._readers.close)
+        finally:
+            await asyncio.to_thread(self._writer.close)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def write(connection: sqlite3.Connection) -> T:
+            # SQLite goes on writing into a file that was deleted: all of it would be lost.
+            if _identity(self._path) != self._file:
+                raise StoreUnavailable(
+                    "the database file of the sqlite store was removed or replaced: restart the service"
+                )
+            with transaction(connection):
+                return work(connection)
+
+        return await self._writer.run(write)
+
+    def _save(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        ids_of_keys, stored = self._stored_before(connection, outcomes)
+        answers: list[Outcome] = []
+        fresh: list[Outcome] = []
+        for outcome in outcomes:
+            inquiry_id, key = outcome.inquiry.inquiry_id, outcome.inquiry.idempotency_key
+            earlier = stored.get(ids_of_keys.get(key.value, inquiry_id) if key else inquiry_id)
+            if earlier is None:
+                fresh.append(outcome)
+                stored[inquiry_id] = outcome
+                if key is not None:
+                    ids_of_keys[key.value] = inquiry_id
+            answers.append(earlier or outcome)
+        self._insert(connection, fresh)
+        return answers
+
+    def _stored_before(
+        self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]
+    ) -> tuple[dict[str, str], dict[str, Outcome]]:
+        """The ids that the outcomes' idempotency keys lead to, and by id whatever any of `outcomes` would repeat."""
+        inquiries = [outcome.inquiry for outcome in outcomes]
+        keys = [inquiry.idempotency_key.value for inquiry in inquiries if inquiry.idempotency_key is not None]
+        ids_of_keys: dict[str, str] = {}
+        if keys:
+            found = connection.execute(self._queries["inquiry_ids_of_keys"], (rows.json_array(keys),))
+            ids_of_keys.update(found)
+        ids = [*(inquiry.inquiry_id for inquiry in inquiries), *ids_of_keys.values()]
+        stored = map(rows.outcome_from_row, connection.execute(self._queries["outcomes"], (rows.json_array(ids),)))
+        return ids_of_keys, {outcome.inquiry.inquiry_id: outcome for outcome in stored}
+
+    def _insert(self, connection: sqlite3.Connection, fresh: Sequence[Outcome]) -> None:
+        tables = {
+            "insert_inquiry": map(rows.inquiry_row, fresh),
+            "insert_prediction": map(rows.prediction_row, fresh),
+            "insert_routing_decision": map(rows.routing_decision_row, fresh),
+            "insert_idempotency_key": rows.idempotency_key_rows(fresh),
+            "insert_feedback": [
+                rows.feedback_row(outcome.inquiry.inquiry_id, outcome.feedback) for outcome in fresh if outcome.feedback
+            ],
+        }
+        for query, values in tables.items():
+            connection.executemany(self._queries[query], values)
+
+    def _stats(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> Stats:
+        def count(query: str) -> Sequence[rows.Row]:
+            return connection.execute(self._queries[query], values).fetchall()
+
+        with transaction(connection, "BEGIN"):  # one moment for all five
+            ((unprocessed,),) = count("count_unprocessed")
+            categories: dict[str, int] = dict(count("count_categories"))
+            departments: dict[str, int] = dict(count("count_departments"))
+            ((*labels, needs_review),) = count("count_predictions")
+            ((total, escalated, average_priority, due, in_time),) = count("count_routing_decisions")
+        return Stats(
+            total_inquiries=total,
+            processed_inquiries=total - unprocessed,
+            escalated_inquiries=escalated,
+            escalation_rate=escalated / total if total else None,
+            needs_review_inquiries=needs_review,
+            category_distribution=categories,
+            department_distribution=departments,
+            urgency_distribution=dict(zip(URGENCIES, labels[len(SENTIMENTS) :], strict=True)),
+            sentiment_distribution=dict(zip(SENTIMENTS, labels[: len(SENTIMENTS)], strict=True)),
+            average_priority_score=average_priority,
+            within_sla_rate=in_time / due if due else None,
+        )
+
+    def _outcome(self, connection: sqlite3.Connection, inquiry_id: str) -> Outcome | None:
+        row = connection.execute(self._queries["outcome"], (inquiry_id,)).fetchone()
+        return None if row is None else rows.outcome_from_row(row)
+
+    def _required(self, connection: sqlite3.Connection, inquiry_id: str) -> Outcome:
+        outcome = self._outcome(connection, inquiry_id)
+        if outcome is None:
+            raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
+        return outcome
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at `path` now."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _list_query(filters: Filters, after: Position | None) -> tuple[str, dict[str, Any]]:
+    """The named query led by the index that suits `filters` best, and the values that it takes."""
+    bounds = [(_LAST_MICROSECOND, "")]
+    if filters.until is not None:
+        bounds.append((rows.to_microseconds(filters.until), ""))  # no id is smaller than "": all at `until` are out
+    if after is not None:
+        bounds.append((rows.to_microseconds(after.received_at), after.inquiry_id))
+    before, before_id = min(bounds)
+    values = {
+        "since": _FIRST_MICROSECOND if filters.since is None else rows.to_microseconds(filters.since),
+        "before": before,
+        "before_id": before_id,
+        "category": filters.category,
+        "sentiment": filters.sentiment,
+        "urgency": filters.urgency,
+        "department": filters.department,
+        "escalated": filters.escalated,
+        "needs_review": filters.needs_review,
+        "resolved": None if filters.status is None else filters.status == "resolved",
+    }
+    if filters.needs_review:  # from what the fewest inquiries pass, as a rule, to what most do
+        return "list_needs_review", values
+    if filters.status == "routed":
+        return "list_status", values
+    if filters.department is not None:
+        return "list_department", values
+    if filters.category is not None:
+        return "list_category", values
+    if filters.status == "resolved":
+        return "list_status", values
+    return "list_newest", values

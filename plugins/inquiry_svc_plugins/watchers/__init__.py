@@ -1,0 +1,1 @@
+"""Watchers: they add metrics of their own and choose nothing."""

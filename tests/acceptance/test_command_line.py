@@ -1,0 +1,165 @@
+"""The commands as people and scripts use them: what they print, where, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inquiry_svc.cli import run
+from inquiry_svc.inquiries import AXES
+from tests.acceptance.serving import COMMAND, child_environ, install_plugin, run_command
+
+CHARGED = "My card was charged twice for March, please refund one of the payments."
+
+
+def test_classify_prints_a_line_of_labels_and_confidences_for_each_text() -> None:
+    code, out, err = run_command("classify", CHARGED, "How much is the annual plan?")
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith("billing 0.")
+    assert len(second.split("  ")) >= 3
+
+
+def test_classify_reads_lines_and_writes_json() -> None:
+    code, out, err = run_command("classify", "-", "--json", stdin=f"{CHARGED}\n\n  \nCafé at 5?")
+    assert (code, err) == (0, "")
+    answers: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) == 2
+    for answer in answers:
+        assert answer.keys() == {"category", "sentiment", "urgency", "needs_review", "degraded", "model", "scores"}
+        for axis, labels in AXES.items():
+            assert answer[axis]["label"] in labels
+            assert 0 <= answer[axis]["confidence"] <= 1
+    assert answers[0]["category"]["label"] == "billing"
+    assert answers[0]["model"]["name"] == "xgboost"
+
+
+def test_classify_with_another_classifier(tmp_path: Path) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text("[classifier]\nprovider = 'keyword'\n")
+    code, out, err = run_command("classify", "--config", str(file), "--json", CHARGED)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["model"]["name"] == "keyword"
+
+
+def test_classify_takes_bytes_that_are_no_text() -> None:
+    done = subprocess.run(
+        [COMMAND, "classify", "-"], input=b"caf\xe9 \xff\n", env=child_environ(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_output_that_is_full_is_exit_code_1_and_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, "config"], stdout=full, stderr=subprocess.PIPE, env=child_environ(), check=False, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "inquiry-svc: No space left on device\n")
+
+
+def test_a_reader_who_has_seen_enough_is_no_reason_to_complain() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [COMMAND, "config"], stdout=writing, stderr=subprocess.PIPE, env=child_environ(), check=False, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+# In this process, which is quicker
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["clasify", "x"], 2, "No such command 'clasify'. Did you mean 'classify'?"),
+        (["classify"], 2, "Missing argument"),
+        (["classify", " "], 2, "there is no text to classify; give one"),
+        (["classify", "--jsn", "x"], 2, "No such option '--jsn'"),
+        (["classify", "x", "--config", "/no/such/file"], 2, "/no/such/file: No such file or directory"),
+        (["config", "check"], 2, "Missing argument 'FILE'"),
+        (["config", "check", "/no/such/file"], 2, "/no/such/file: No such file or directory"),
+        (["plugins", "surplus"], 2, "unexpected extra argument"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, told: str
+) -> None:
+    assert run(arguments) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("inquiry-svc: ")
+    assert told in shown.err
+    assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"], ["config", "--help"]])
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert run(arguments) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("Usage: inquiry-svc")
+    assert shown.err == ""
+
+
+def test_config_shows_each_value_with_its_origin_and_no_secret(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin(
+        tmp_path,
+        "vault_plugin",
+        "from dataclasses import dataclass\n"
+        "from inquiry_svc.contracts import Provider\n"
+        "from inquiry_svc.hookspecs import hookimpl\n"
+        "from inquiry_svc.settings import Secret\n"
+        "@dataclass(frozen=True)\n"
+        "class VaultSettings:\n"
+        "    password: Secret = ''\n"
+        "@hookimpl\n"
+        "def register_stores():\n"
+        "    return [Provider('vault', None, VaultSettings)]\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("INQUIRY_STORE__VAULT__PASSWORD", "hunter2")
+    file = tmp_path / "service.toml"
+    file.write_text("[server]\nport = 8123\n")
+    assert run(["config", "--config", str(file)]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert "hunter2" not in shown.out
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.out.splitlines()}
+    assert rows["server.port"].split(maxsplit=1) == ["8123", str(file)]
+    assert rows["store.vault.password"].split(maxsplit=1) == ["***", "variable INQUIRY_STORE__VAULT__PASSWORD"]
+    assert rows["server.host"].split() == ["127.0.0.1", "default"]
+
+
+def test_config_check_says_whether_a_file_is_valid(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text("[store]\ntimeout_s = 2\n")
+    assert run(["config", "check", str(file)]) == 0
+    assert capsys.readouterr() == (f"{file}: valid\n", "")
+    file.write_text("[store]\ntimeout = 2\n")
+    assert run(["config", "check", str(file)]) == 2
+    told = f"inquiry-svc: {file}: [store] has no key 'timeout'; did you mean 'timeout_s'?\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_plugins_lists_every_provider_and_marks_the_chosen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INQUIRY_CACHE__PROVIDER", "none")
+    assert run(["plugins"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    header, *rows = [line.split() for line in shown.out.splitlines()]
+    assert header == ["KIND", "NAME", "PLUGIN", "FROM", "CHOSEN"]
+    found = {(kind, name): (origin, chosen) for kind, name, _, origin, chosen in rows}
+    assert found["cache", "none"] == ("inquiry_svc_plugins.caches.none", "chosen")
+    assert found["cache", "memory"][1] == "-"
+    chosen = {pair for pair, (_, mark) in found.items() if mark == "chosen"}
+    assert chosen >= {("classifier", "xgboost"), ("classifier", "keyword"), ("store", "sqlite"), ("router", "rules")}

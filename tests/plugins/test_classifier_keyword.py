@@ -1,0 +1,81 @@
+"""The keyword classifier keeps the contract and says what its lists say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from inquiry_svc.contracts import Classifier, Host, NoSettings
+from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.classifiers import ClassifierContract
+from inquiry_svc_plugins.classifiers import keyword
+
+
+class TestKeyword(ClassifierContract):
+    @pytest.fixture
+    async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+        async with keyword.open_keyword(NoSettings(), Host(tmp_path, Metrics())) as classifier:
+            yield classifier
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    return keyword.KeywordClassifier()
+
+
+async def test_an_empty_text_gets_the_priors(classifier: Classifier) -> None:
+    (verdict,) = await classifier.classify([Text("", "")])
+    first = 0
+    for labels in AXES.values():
+        priors = [keyword.PRIORS[label] for label in labels]
+        assert verdict.scores[first : first + len(labels)] == pytest.approx([prior / sum(priors) for prior in priors])
+        first += len(labels)
+
+
+async def test_whole_words_count_once_each_in_any_case(classifier: Classifier) -> None:
+    one, repeated, part = await classifier.classify(
+        [Text("", "an INVOICE"), Text("", "Invoice, invoice? invoice!"), Text("", "invoiceless")]
+    )
+    assert one.category.label == "billing"
+    assert one.scores == repeated.scores
+    assert len(set(part.scores[:6])) == 1
+
+
+async def test_a_curly_apostrophe_is_an_apostrophe(classifier: Classifier) -> None:
+    plain, curly = await classifier.classify([Text("", "I can't log in"), Text("", "I can\u2019t log in")])
+    assert plain == curly
+    assert plain.category.label == "technical_support"
+
+
+async def test_a_pasted_list_of_keywords_counts_for_little_more_than_three_of_them(classifier: Classifier) -> None:
+    some, everything = await classifier.classify(
+        [Text("", "lawyer court gdpr"), Text("", " ".join(keyword.KEYWORDS["legal"]))]
+    )
+    assert some.category.label == everything.category.label == "legal"
+    assert everything.category.confidence <= some.category.confidence < 0.97
+
+
+async def test_long_texts_leave_others_their_turn_on_the_event_loop(classifier: Classifier) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await classifier.classify([Text("", "invoice " * 1200)] * 10)
+    counting.cancel()
+    assert turns >= 4
+
+
+def test_every_label_has_words_and_each_word_is_lower_case_and_listed_once() -> None:
+    assert set(keyword.KEYWORDS) == {label for labels in AXES.values() for label in labels} == set(keyword.PRIORS)
+    for label, words in keyword.KEYWORDS.items():
+        assert words, label
+        assert list(words) == sorted({word.lower().strip() for word in words}), label

@@ -1,0 +1,196 @@
+"""The packaged model keeps the contract, is right often enough, and answers quickly; a broken one is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inquiry_svc.contracts import Classifier, Host
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.evaluation import evaluate
+from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc.labelled import read_labelled
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract
+from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
+
+CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
+
+
+class TestXgboost(ClassifierContract):
+    @pytest.fixture
+    async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+        async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
+            yield classifier
+
+
+class TestXgboostInItsThread(TestXgboost):
+    @pytest.fixture(autouse=True)
+    def nothing_inline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(plugin, "MAX_INLINE_CHARACTERS", -1)
+
+
+@pytest.fixture(scope="module")
+def model() -> TriageModel:
+    return load_model(plugin.PACKAGED_MODEL)
+
+
+async def test_a_named_folder_is_read_in_place_of_the_packaged_model(tmp_path: Path, model: TriageModel) -> None:
+    shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "copy")
+    settings = plugin.XgboostSettings(model=str(tmp_path / "copy"))
+    async with plugin.open_xgboost(settings, Host(tmp_path, Metrics())) as classifier:
+        assert classifier.model == model.identity
+        assert await classifier.classify(ORDINARY) == model.verdicts(ORDINARY)
+
+
+async def test_on_mail_about_subjects_not_in_the_training_it_is_right_often_enough(tmp_path: Path) -> None:
+    rows = read_labelled([CORPUS / "authored-templates-dev.jsonl"])
+    async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
+        axes = (await evaluate(classifier, rows, review_below=0.6)).axes
+    assert (axes["category"].accuracy or 0) >= 0.85
+    assert (axes["sentiment"].accuracy or 0) >= 0.8
+    assert (axes["urgency"].accuracy or 0) >= 0.75
+    assert (axes["category"].ece or 1) <= 0.07
+
+
+async def test_a_batch_of_long_texts_does_not_hold_the_event_loop(tmp_path: Path, model: TriageModel) -> None:
+    rows = read_labelled([CORPUS / "authored-2.jsonl"])[:64]
+    texts = [Text(row.text.subject, (row.text.body + " ") * 25) for row in rows]
+    started = time.perf_counter()
+    expected = model.verdicts(texts)
+    inline_s = time.perf_counter() - started
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
+        counting = asyncio.create_task(count_turns())
+        verdicts = await classifier.classify(texts)
+        counting.cancel()
+    assert verdicts == expected
+    assert turns > 10, f"the loop turned {turns} times in a call of about {inline_s:.3f} s"
+
+
+def test_the_time_for_a_text_grows_no_faster_than_its_length(model: TriageModel) -> None:
+    """A letter run, address marks and mixed scripts of 10,000 characters: none may be a hundred times the price."""
+    ordinary = Text("", ("The invoice of last month is wrong and nobody answers me. " * 180)[:10_000])
+
+    def cost_s(text: Text) -> float:
+        def once() -> float:
+            started = time.perf_counter()
+            model.verdicts([text])
+            return time.perf_counter() - started
+
+        return min(once() for _ in range(5))
+
+    usual_s = cost_s(ordinary)
+    for oddity, text in ODD.items():
+        assert cost_s(text) < 20 * usual_s, oddity
+
+
+def test_loading_the_plugin_imports_nothing_heavy_and_serving_imports_no_xgboost() -> None:
+    script = """
+import asyncio, sys
+from inquiry_svc_plugins.classifiers import keyword, xgboost
+heavy = {"numpy", "scipy", "sklearn", "xgboost"}
+print(sorted(heavy & set(sys.modules)))
+async def main():
+    async with xgboost.open_xgboost(xgboost.XgboostSettings(), None) as classifier:
+        await classifier.classify([xgboost.Text("", "hello")])
+asyncio.run(main())
+print(sorted(heavy & set(sys.modules)))
+"""
+    paths = [path for path in sys.path if path]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{script}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["[]", "['numpy']"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    copied: Path = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
+    return copied
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_model(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "inquiry-svc train" in message, "the cure is named"
+    return message
+
+
+@pytest.mark.parametrize("name", ["linear.npz", "trees.npz", "category.ubj", "manifest.json"])
+def test_a_model_with_a_file_missing_or_cut_off_is_refused(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    assert str(folder / name) in refusal(folder)
+    (folder / name).unlink()
+    assert str(folder / name) in refusal(folder)
+
+
+def test_a_model_with_one_bit_changed_is_refused(folder: Path) -> None:
+    content = bytearray((folder / "linear.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "linear.npz").write_bytes(content)
+    assert "digest differs" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("digest", "00" * 16), ("preprocessing", "0"), ("format", 99), ("files", {}), ("labels", {}), ("files", 3)],
+)
+def test_a_manifest_that_does_not_fit_is_refused(folder: Path, key: str, value: object) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest[key] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert str(folder) in refusal(folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
+
+
+def test_a_manifest_cannot_name_files_outside_its_folder(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"]["../secret"] = "00"
+    manifest["digest"] = overall_digest(manifest["files"])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder.parent / "secret").write_text("not to be read")
+    assert "secret" in refusal(folder)
+
+
+def test_the_packaged_arrays_are_small_and_without_pickle() -> None:
+    assert sum(path.stat().st_size for path in plugin.PACKAGED_MODEL.iterdir()) < 5_000_000
+    for path in plugin.PACKAGED_MODEL.glob("*.npz"):
+        with np.load(path, allow_pickle=False) as arrays:
+            assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_the_model_card_and_the_manifest_tell_the_same_figures() -> None:
+    manifest = json.loads((plugin.PACKAGED_MODEL / "manifest.json").read_bytes())
+    card = (plugin.PACKAGED_MODEL / "MODEL_CARD.md").read_text()
+    assert manifest["digest"] in card
+    for axis in AXES:
+        mean = manifest["cross_validation"][axis]["held_out"]["mean of sources"]
+        assert f"| {axis} | mean of sources | {mean['rows']} | {mean['accuracy']:.3f} |" in card

@@ -1,0 +1,169 @@
+"""Training makes the packaged model again from the corpus, byte by byte, and the command refuses in one line."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import scipy
+import xgboost as library
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.inquiries import AXES
+from inquiry_svc.labelled import LabelledText, read_labelled
+from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.xgboost import training, writing
+from inquiry_svc_plugins.classifiers.xgboost.model import load_model
+
+CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
+TRAINED_ON = [CORPUS / "authored-templates.jsonl", *sorted(CORPUS.glob("authored-[1-8].jsonl"))]
+
+
+def run(*arguments: str | Path) -> Result:
+    commands = click.Group("inquiry-svc")
+    plugin.register_commands(commands)
+    return CliRunner().invoke(commands, ["train", *map(str, arguments)])
+
+
+def test_the_packaged_model_is_made_again_from_the_corpus_byte_by_byte(tmp_path: Path) -> None:
+    result = run(*TRAINED_ON, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    packaged = json.loads((plugin.PACKAGED_MODEL / "manifest.json").read_bytes())
+    made_with = {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": library.__version__}
+    if made_with == packaged["made_with"] and platform.machine() == "x86_64":
+        names = {path.name for path in plugin.PACKAGED_MODEL.iterdir()}
+        assert {path.name for path in tmp_path.iterdir()} == names
+        for name in names:
+            assert (tmp_path / name).read_bytes() == (plugin.PACKAGED_MODEL / name).read_bytes(), name
+    texts = [row.text for row in read_labelled(TRAINED_ON)][::5]
+    shipped = load_model(plugin.PACKAGED_MODEL).probabilities(texts)
+    again = load_model(tmp_path).probabilities(texts)
+    assert np.abs(shipped - again).max() < 0.01
+    first = 0
+    for labels in AXES.values():
+        columns = slice(first, first + len(labels))
+        first += len(labels)
+        assert (shipped[:, columns].argmax(axis=1) == again[:, columns].argmax(axis=1)).mean() >= 0.999
+
+
+@pytest.fixture(scope="module")
+def few() -> Sequence[LabelledText]:
+    return [row for path in TRAINED_ON[1:4] for row in read_labelled([path])[:60]]
+
+
+def test_rows_without_a_label_are_left_out_of_that_axis_alone(few: Sequence[LabelledText], tmp_path: Path) -> None:
+    rows = [replace(row, urgency=None) if place % 2 else row for place, row in enumerate(few)]
+    trained = training.train(rows)
+    assert len(trained.axes["category"].rows) == len(rows)
+    assert trained.axes["urgency"].rows.tolist() == list(range(0, len(rows), 2))
+    manifest = writing.write_model(trained, rows, tmp_path / "model")
+    assert manifest["corpus"]["labelled"]["urgency"] == len(rows) // 2
+    whole = training.train(few)
+    assert np.abs(_category_weights(whole) - _category_weights(trained)).max() <= 1, "categories are learnt as before"
+
+
+def _category_weights(trained: training.Trained) -> NDArray[np.int64]:
+    return trained.linear["weights"][:, : len(AXES["category"])].astype(np.int64)
+
+
+def test_without_sources_whole_groups_are_held_out(few: Sequence[LabelledText]) -> None:
+    rows = [replace(row, source="", group=f"group {place // 3}") for place, row in enumerate(few)]
+    trained = training.train(rows)
+    assert not trained.by_source
+    for place in range(0, len(rows), 3):
+        assert len(set(trained.folds[place : place + 3].tolist())) == 1
+    assert len(set(trained.folds.tolist())) == training.MAX_FOLDS
+
+
+def test_with_sources_each_is_a_fold(few: Sequence[LabelledText]) -> None:
+    trained = training.train(few)
+    assert trained.by_source
+    assert trained.folds.tolist() == [0] * 60 + [1] * 60 + [2] * 60
+
+
+def test_every_step_is_told(few: Sequence[LabelledText]) -> None:
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        told += 1
+
+    training.train(few, tell)
+    assert told == training.steps(few)
+
+
+def test_too_few_labels_are_refused(few: Sequence[LabelledText]) -> None:
+    with pytest.raises(ConfigurationError, match="labelled with sentiment"):
+        training.train([replace(row, sentiment=None) for row in few])
+    with pytest.raises(ConfigurationError, match="labelled with urgency"):
+        training.train([replace(row, urgency="low") for row in few])
+
+
+def test_the_ridge_solution_is_the_exact_one(few: Sequence[LabelledText]) -> None:
+    chance = np.random.default_rng(1)
+    matrix = csr_matrix(chance.normal(size=(30, 50)) * (chance.random((30, 50)) < 0.3))
+    targets = np.sign(chance.normal(size=(30, 4)))
+    roots = np.sqrt(chance.random((30, 4))) * (chance.random((30, 4)) < 0.8)
+    found = training._solve(matrix, targets, roots, np.zeros_like(targets))
+    dense = matrix.toarray()
+    for label in range(4):
+        root = np.diag(roots[:, label])
+        system = root @ (dense @ dense.T + 1) @ root + training.RIDGE * np.eye(30)
+        exact = np.linalg.solve(system, roots[:, label] * targets[:, label])
+        assert found[:, label] == pytest.approx(exact, abs=2e-3)
+
+
+def write_rows(path: Path, rows: Sequence[LabelledText]) -> Path:
+    lines = [
+        {
+            "subject": row.text.subject,
+            "body": row.text.body,
+            **{axis: row.label(axis) for axis in AXES},
+            "source": row.source,
+        }
+        for row in rows
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_the_command_writes_a_model_and_replaces_one_but_nothing_else(
+    few: Sequence[LabelledText], tmp_path: Path
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", few)
+    out = tmp_path / "new" / "model"
+    for _ in range(2):
+        result = run(rows, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert "right on held-out sources" in result.output
+    assert load_model(out).verdicts([few[0].text])
+    assert "mean of sources" in (out / "MODEL_CARD.md").read_text()
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").write_text("keep")
+    for folder, told in ((other, "holds files but no model"), (rows, "is not a folder")):
+        refused = run(rows, "--out", folder)
+        assert isinstance(refused.exception, ConfigurationError)
+        assert told in str(refused.exception)
+    assert [path.name for path in other.iterdir()] == ["precious.txt"]
+
+
+def test_the_command_refuses_a_bad_row_and_a_missing_argument(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"body": "x", "category": "spam"}\n')
+    refused = run(bad, "--out", tmp_path / "model")
+    assert isinstance(refused.exception, ConfigurationError)
+    assert f"{bad}, line 1" in str(refused.exception)
+    assert not (tmp_path / "model").exists()
+    assert run("--out", tmp_path / "model").exit_code == 2
+    assert run(bad).exit_code == 2

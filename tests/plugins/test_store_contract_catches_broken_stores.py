@@ -1,0 +1,314 @@
+"""The contract suite of stores, tried on stores that are broken on purpose: each must fail it where it is broken.
+
+`BrokenStores` is the suite over all of them. It runs once, in a process in which pytest is told to collect it; here it
+is not collected, as its name does not begin with `Test`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from inquiry_svc.contracts import Filters, Host, NoSettings, Position, Stats, Store
+from inquiry_svc.errors import InquiryNotFound, StoreUnavailable
+from inquiry_svc.inquiries import Feedback, Outcome
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.stores import DurableStoreContract, OpenStore, StoreContract
+from inquiry_svc_plugins.stores.memory import MemoryStore, open_memory
+
+
+class LosesARow(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        await super().save(outcomes[:-1] if len(outcomes) > 1 else outcomes)
+        return outcomes
+
+
+class KeepsHalfABatch(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        answers: list[Outcome] = []
+        for outcome in outcomes:
+            answers += await super().save([outcome])
+        return answers
+
+
+class SwallowsAnError(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        with suppress(TypeError):
+            return await super().save(outcomes)
+        return outcomes
+
+
+class CallsABadRowAnOutage(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        try:
+            return await super().save(outcomes)
+        except TypeError as error:
+            raise StoreUnavailable("try again later") from error
+
+
+class AnswersOutOfOrder(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        answers = await super().save(outcomes)
+        return sorted(answers, key=lambda outcome: outcome.inquiry.inquiry_id)
+
+
+class AnswersNothingToAnEmptyBatch(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        if not outcomes:
+            raise ValueError("nothing to save")
+        return await super().save(outcomes)
+
+
+class ForgetsTheKey(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        answers = await super().save(outcomes)
+        self._ids_of_keys.clear()
+        return answers
+
+
+class AnswersAReplayWithWhatWasSent(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        await super().save(outcomes)
+        return outcomes
+
+
+class OverwritesOnReplay(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        answers = await super().save(outcomes)
+        again = [outcome for outcome in outcomes if outcome.inquiry.inquiry_id in self._outcomes]
+        self._outcomes.update({outcome.inquiry.inquiry_id: outcome for outcome in again})
+        return answers
+
+
+class StaysLockedAfterACancelledCaller(MemoryStore):
+    locked = False
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        if self.locked:
+            raise StoreUnavailable("locked")
+        self.locked = True
+        await asyncio.sleep(0)  # a lock that is not released when the wait is cancelled
+        self.locked = False
+        return await super().save(outcomes)
+
+
+class LooksForTheKeyBeforeItsTurn(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        known = dict(self._ids_of_keys)
+        await asyncio.sleep(0)
+        self._ids_of_keys = known
+        return await super().save(outcomes)
+
+
+class RoundsTimesToMilliseconds(MemoryStore):
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        milliseconds = resolved_at.microsecond // 1000
+        return await super().resolve(inquiry_id, resolved_at.replace(microsecond=milliseconds * 1000))
+
+
+class RoundsScoresToSinglePrecision(MemoryStore):
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        outcome = await super().get(inquiry_id)
+        if outcome is None:
+            return None
+        scores = outcome.prediction.verdict.scores
+        rounded = struct.unpack(f"{len(scores)}f", struct.pack(f"{len(scores)}f", *scores))
+        verdict = replace(outcome.prediction.verdict, scores=rounded)
+        return replace(outcome, prediction=replace(outcome.prediction, verdict=verdict))
+
+
+class GivesAnErrorForAnUnknownId(MemoryStore):
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        return self._outcomes[inquiry_id]
+
+
+class ListsOldestFirst(MemoryStore):
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        found = await super().list(filters, limit=10**9, after=after)
+        return list(reversed(found))[:limit]
+
+
+class SkipsTiesBetweenPages(MemoryStore):
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        found = await super().list(filters, limit=10**9, after=after)
+        return [each for each in found if after is None or each.inquiry.received_at < after.received_at][:limit]
+
+
+class PagesByCountingRows(MemoryStore):
+    """What an OFFSET does: new rows push the old ones onto the next page again."""
+
+    seen = 0
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        self.seen = 0 if after is None else self.seen + limit
+        return (await super().list(filters, limit=10**9, after=None))[self.seen :][:limit]
+
+
+class TakesUntilAsInclusive(MemoryStore):
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        if filters.until is not None:
+            filters = replace(filters, until=filters.until.replace(microsecond=1))
+        return await super().list(filters, limit=limit, after=after)
+
+
+class IgnoresAFilterThatIsFalse(MemoryStore):
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        return await super().list(replace(filters, escalated=filters.escalated or None), limit=limit, after=after)
+
+
+class LeavesTheNeedForReview(MemoryStore):
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        outcome = self._required(inquiry_id)
+        self._outcomes[inquiry_id] = replace(outcome, feedback=feedback)
+        return self._outcomes[inquiry_id]
+
+
+class KeepsTheFirstFeedback(MemoryStore):
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        return await super().add_feedback(inquiry_id, self._required(inquiry_id).feedback or feedback)
+
+
+class ResolvesTwice(MemoryStore):
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        self._outcomes[inquiry_id] = replace(self._required(inquiry_id), resolved_at=resolved_at)
+        return self._outcomes[inquiry_id]
+
+
+class MakesUpAnInquiryToResolve(MemoryStore):
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        try:
+            return await super().resolve(inquiry_id, resolved_at)
+        except InquiryNotFound:
+            return next(iter(self._outcomes.values()))
+
+
+class CountsOldInquiriesToo(MemoryStore):
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        return await super().stats(since=datetime(1, 1, 1, tzinfo=UTC), now=now)
+
+
+class LeavesOutLabelsThatDoNotOccur(MemoryStore):
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        stats = await super().stats(since=since, now=now)
+        occurring = {label: count for label, count in stats.urgency_distribution.items() if count}
+        return replace(stats, urgency_distribution=occurring)
+
+
+class CountsResolvedInquiriesAsOpen(MemoryStore):
+    async def open_inquiries(self) -> Mapping[str, int]:
+        outcomes = self._outcomes
+        self._outcomes = {name: replace(outcome, resolved_at=None) for name, outcome in outcomes.items()}
+        try:
+            return await super().open_inquiries()
+        finally:
+            self._outcomes = outcomes
+
+
+class FailsItsOwnCheck(MemoryStore):
+    async def check(self) -> None:
+        raise StoreUnavailable("never well")
+
+
+BROKEN = {
+    LosesARow: "test_what_was_saved_comes_back_equal",
+    KeepsHalfABatch: "test_one_row_that_cannot_be_written_fails_its_whole_batch",
+    SwallowsAnError: "test_one_row_that_cannot_be_written_fails_its_whole_batch",
+    CallsABadRowAnOutage: "test_one_row_that_cannot_be_written_fails_its_whole_batch",
+    AnswersOutOfOrder: "test_a_batch_is_answered_in_its_own_order",
+    AnswersNothingToAnEmptyBatch: "test_saving_nothing_is_allowed",
+    ForgetsTheKey: "test_a_key_stored_before_gives_the_earlier_outcome_as_it_stands_now",
+    AnswersAReplayWithWhatWasSent: "test_of_two_outcomes_of_one_batch_with_one_key_the_first_is_stored",
+    OverwritesOnReplay: "test_saving_an_outcome_twice_changes_nothing",
+    StaysLockedAfterACancelledCaller: "test_a_store_goes_on_after_a_caller_was_cancelled",
+    LooksForTheKeyBeforeItsTurn: "test_concurrent_saves_of_one_key_store_one_outcome_and_all_are_told_it",
+    RoundsTimesToMilliseconds: "test_an_inquiry_is_resolved_once",
+    RoundsScoresToSinglePrecision: "test_any_outcome_comes_back_to_the_last_bit",
+    GivesAnErrorForAnUnknownId: "test_an_id_that_was_never_saved_gives_none",
+    ListsOldestFirst: "test_the_list_is_newest_first_and_the_larger_id_first_among_equals",
+    SkipsTiesBetweenPages: "test_pages_have_no_gaps_and_no_repeats_while_new_inquiries_arrive",
+    PagesByCountingRows: "test_pages_have_no_gaps_and_no_repeats_while_new_inquiries_arrive",
+    TakesUntilAsInclusive: "test_each_filter_and_any_mixture_of_them_lets_pass_what_it_says",
+    IgnoresAFilterThatIsFalse: "test_each_filter_and_any_mixture_of_them_lets_pass_what_it_says",
+    LeavesTheNeedForReview: "test_feedback_is_kept_and_clears_the_need_for_review",
+    KeepsTheFirstFeedback: "test_the_last_feedback_given_is_the_one_that_counts",
+    ResolvesTwice: "test_an_inquiry_is_resolved_once",
+    MakesUpAnInquiryToResolve: "test_an_unknown_inquiry_can_be_neither_reviewed_nor_resolved",
+    CountsOldInquiriesToo: "test_stats_count_what_a_plain_count_counts",
+    LeavesOutLabelsThatDoNotOccur: "test_an_empty_store_counts_zeros_and_gives_no_rates",
+    CountsResolvedInquiriesAsOpen: "test_unresolved_inquiries_are_counted_for_each_consultant",
+    FailsItsOwnCheck: "test_a_store_that_works_passes_its_own_check",
+}
+"""Each broken store, and the test that must fail over it."""
+
+
+class BrokenStores(StoreContract):
+    @pytest.fixture(params=[MemoryStore, *BROKEN], ids=lambda store_type: store_type.__name__)
+    def store(self, request: pytest.FixtureRequest) -> Store:
+        store: Store = request.param()
+        return store
+
+
+class BrokenForgetsAtExit(DurableStoreContract):
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        return lambda: open_memory(NoSettings(), Host(Path(), Metrics()))
+
+
+@pytest.fixture(scope="module")
+def failed() -> set[tuple[str, str]]:
+    """Each failure of the suites above: the test, and the broken store (or "" where there is but one)."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--tb=no",
+        "-rf",
+        "-n0",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+    ]
+    # One store is enough for the slowest test, which tries many values.
+    choice = [
+        "-o",
+        "python_classes=Broken",
+        "-k",
+        "(BrokenStores and (not last_bit or RoundsScores)) or BrokenForgets",
+    ]
+    run = subprocess.run([*command, *choice], capture_output=True, text=True, timeout=120, check=False)
+    found = re.findall(r"^FAILED \S+::(test_\w+)(?:\[(\w+)\])?", run.stdout, re.MULTILINE)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert " error" not in run.stdout, run.stdout
+    return set(found)
+
+
+@pytest.mark.parametrize(("store_type", "test"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", "in"))
+def test_the_suite_fails_over(failed: set[tuple[str, str]], store_type: type[Store], test: str) -> None:
+    assert (test, store_type.__name__) in failed
+
+
+def test_a_store_that_forgets_at_exit_is_not_durable(failed: set[tuple[str, str]]) -> None:
+    assert {test for test, store in failed if not store} >= _tests(DurableStoreContract) - _tests(StoreContract)
+
+
+def test_a_store_that_is_whole_fails_nothing(failed: set[tuple[str, str]]) -> None:
+    assert [test for test, store in failed if store == MemoryStore.__name__] == []
+
+
+def test_each_test_of_the_suite_fails_over_some_broken_store(failed: set[tuple[str, str]]) -> None:
+    assert {test for test, _ in failed} == _tests(DurableStoreContract)
+
+
+def _tests(suite: type) -> set[str]:
+    return {name for name in dir(suite) if name.startswith("test_")}

@@ -1,0 +1,102 @@
+"""The door: a fixed number of places, none of which is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from inquiry_svc.admission import Admission
+from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED, OWN_METRICS
+from inquiry_svc.errors import Overloaded
+from inquiry_svc.metrics import Metrics
+
+
+class Door:
+    def __init__(self, places: int) -> None:
+        self.metrics = Metrics(OWN_METRICS)
+        self.admission = Admission(places, self.metrics)
+
+    @property
+    def in_flight(self) -> float:
+        return self.metrics.series(INQUIRIES_IN_FLIGHT).value
+
+    async def hold(self, until: asyncio.Event, *, patient: bool = False) -> None:
+        async with self.admission.place(patient=patient):
+            await until.wait()
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_one_more_than_there_are_places_is_refused_at_once_and_counted() -> None:
+    door, release = Door(2), asyncio.Event()
+    holders = [asyncio.create_task(door.hold(release)) for _ in range(2)]
+    await _turns()
+    assert door.in_flight == 2
+    with pytest.raises(Overloaded):
+        await door.hold(release)
+    with pytest.raises(Overloaded):
+        await door.admission.check()
+    assert door.metrics.series(INQUIRIES_REFUSED).value == 1
+    release.set()
+    await asyncio.gather(*holders)
+    assert door.in_flight == 0
+    await door.admission.check()
+
+
+async def test_a_patient_caller_waits_for_a_place() -> None:
+    door, release = Door(1), asyncio.Event()
+    holder = asyncio.create_task(door.hold(release))
+    await _turns()
+    patient = asyncio.create_task(door.hold(release, patient=True))
+    await _turns()
+    assert not patient.done()
+    assert door.in_flight == 1
+    release.set()
+    await asyncio.gather(holder, patient)
+    assert door.in_flight == 0
+
+
+async def test_patient_callers_leave_half_of_the_places_to_the_others() -> None:
+    door, release = Door(4), asyncio.Event()
+    uploads = [asyncio.create_task(door.hold(release, patient=True)) for _ in range(50)]
+    await _turns()
+    assert door.in_flight == 2
+    others = [asyncio.create_task(door.hold(release)) for _ in range(2)]
+    await _turns()
+    assert door.in_flight == 4
+    release.set()
+    await asyncio.gather(*uploads, *others)
+
+
+async def test_no_place_is_lost_however_its_holder_leaves() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    door = Door(8)
+
+    async def visit() -> None:
+        async with door.admission.place(patient=dice.random() < 0.5):
+            await asyncio.sleep(0)
+            if dice.random() < 0.3:
+                raise LookupError
+
+    for _ in range(50):
+        visitors = [asyncio.create_task(visit()) for _ in range(30)]
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        for visitor in visitors:
+            if dice.random() < 0.3:
+                visitor.cancel()
+        await asyncio.gather(*visitors, return_exceptions=True)
+        assert door.in_flight == 0
+    release = asyncio.Event()
+    holders = [asyncio.create_task(door.hold(release)) for _ in range(8)]
+    await _turns()
+    assert door.in_flight == 8, f"places were lost, seed {seed}"
+    release.set()
+    await asyncio.gather(*holders)

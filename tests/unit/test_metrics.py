@@ -1,0 +1,199 @@
+"""The registry counts right, keeps the number of series bounded and refuses what would spoil a page."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from inquiry_svc.catalogue import OWN_METRICS
+from inquiry_svc.errors import PluginError
+from inquiry_svc.metrics import (
+    MAX_OPEN_SERIES,
+    OPEN,
+    OVERFLOW,
+    Counter,
+    Distribution,
+    Gauge,
+    Histogram,
+    Metric,
+    Metrics,
+)
+
+COUNTER = Counter("things_total", "Things.", {"colour": ("red", "blue"), "size": ("s", "l")})
+OPEN_COUNTER = Counter("named_total", "Named.", {"name": OPEN, "colour": ("red", "blue")})
+GAUGE = Gauge("level", "Level.")
+HISTOGRAM = Histogram("wait_seconds", "Wait.", buckets=(0.1, 1, 10))
+
+
+def _values(metrics: Metrics, metric: Metric) -> dict[tuple[str, ...], float | Distribution]:
+    return next(dict(family.values) for family in metrics.snapshot() if family.metric is metric)
+
+
+def test_every_combination_of_closed_labels_is_there_from_the_start() -> None:
+    metrics = Metrics([COUNTER, GAUGE, OPEN_COUNTER])
+    assert _values(metrics, COUNTER) == {("red", "s"): 0, ("red", "l"): 0, ("blue", "s"): 0, ("blue", "l"): 0}
+    assert _values(metrics, GAUGE) == {(): 0}
+    assert _values(metrics, OPEN_COUNTER) == {}
+
+
+def test_a_series_is_one_whatever_the_order_of_its_labels() -> None:
+    metrics = Metrics([COUNTER])
+    kept = metrics.series(COUNTER, size="s", colour="red")
+    kept.inc()
+    metrics.series(COUNTER, colour="red", size="s").inc(2.5)
+    assert _values(metrics, COUNTER)["red", "s"] == 3.5
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"colour": "red"}, {"colour": "red", "size": "s", "more": "x"}, {"a": "", "b": ""}]
+)
+def test_labels_that_are_missing_or_unknown_are_refused(labels: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="things_total"):
+        Metrics([COUNTER]).series(COUNTER, **labels)
+
+
+@pytest.mark.parametrize("colour", ["green", "", "Red", "red ", True, 1, None])
+def test_a_value_outside_a_closed_set_or_no_string_is_refused(colour: str) -> None:
+    metrics = Metrics([COUNTER, OPEN_COUNTER])
+    with pytest.raises(ValueError, match="colour"):
+        metrics.series(COUNTER, colour=colour, size="s")
+    with pytest.raises(ValueError, match="colour"):
+        metrics.series(OPEN_COUNTER, colour=colour, name="x")
+    assert _values(metrics, OPEN_COUNTER) == {}
+
+
+@pytest.mark.parametrize("name", [True, 1, 1.0, None, b"x"])
+def test_an_open_label_takes_only_strings(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        Metrics([OPEN_COUNTER]).series(OPEN_COUNTER, name=name, colour="red")
+
+
+def test_past_the_cap_open_labels_read_overflow_and_nothing_is_lost() -> None:
+    metrics = Metrics([OPEN_COUNTER])
+    for number in range(MAX_OPEN_SERIES + 1_000):
+        metrics.series(OPEN_COUNTER, name=str(number), colour=("red", "blue")[number % 2]).inc()
+    values = _values(metrics, OPEN_COUNTER)
+    assert len(values) == MAX_OPEN_SERIES + 2
+    assert values[OVERFLOW, "red"] == values[OVERFLOW, "blue"] == 500
+    assert values["0", "red"] == 1
+    metrics.series(OPEN_COUNTER, name="0", colour="red").inc()
+    assert _values(metrics, OPEN_COUNTER)["0", "red"] == 2, "a series that was there goes on"
+
+
+def test_a_series_whose_time_is_over_can_be_forgotten() -> None:
+    metrics = Metrics([OPEN_COUNTER])
+    metrics.series(OPEN_COUNTER, name="old", colour="red").inc()
+    metrics.remove(OPEN_COUNTER, name="old", colour="red")
+    metrics.remove(OPEN_COUNTER, name="never", colour="red")
+    assert _values(metrics, OPEN_COUNTER) == {}
+    assert metrics.series(OPEN_COUNTER, name="old", colour="red").value == 0
+
+
+@pytest.mark.parametrize("amount", [-1, -0.001, math.nan, math.inf, np.float32("nan")])
+def test_a_counter_only_goes_up_by_a_number(amount: float) -> None:
+    series = Metrics([COUNTER]).series(COUNTER, colour="red", size="s")
+    with pytest.raises(ValueError, match="can't go up"):
+        series.inc(amount)
+    assert series.value == 0
+
+
+def test_numbers_of_other_libraries_become_plain_ones() -> None:
+    metrics = Metrics([COUNTER, GAUGE, HISTOGRAM])
+    metrics.series(COUNTER, colour="red", size="s").inc(np.int64(2))  # type: ignore[arg-type]
+    metrics.series(GAUGE).set(np.float32(0.5))  # type: ignore[arg-type]
+    metrics.series(HISTOGRAM).observe(np.float64(0.5))
+    assert type(_values(metrics, COUNTER)["red", "s"]) is float
+    assert type(_values(metrics, GAUGE)[()]) is float
+    found = _values(metrics, HISTOGRAM)[()]
+    assert isinstance(found, Distribution)
+    assert type(found.sum) is float
+
+
+def test_a_gauge_takes_any_number_but_nan() -> None:
+    series = Metrics([GAUGE]).series(GAUGE)
+    for value in (-2.5, math.inf, 0, True):
+        series.set(value)
+        assert series.value == value
+    with pytest.raises(ValueError, match="NaN"):
+        series.set(math.nan)
+    assert series.value == 1
+
+
+def test_a_histogram_counts_up_to_and_with_each_bound() -> None:
+    metrics = Metrics([HISTOGRAM])
+    for value in (-1, 0.1, 0.1000001, 1, 10, 11, 1e300):
+        metrics.series(HISTOGRAM).observe(value)
+    assert _values(metrics, HISTOGRAM)[()] == Distribution((2, 4, 5, 7), 1e300)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_histogram_observes_only_finite_numbers(value: float) -> None:
+    series = Metrics([HISTOGRAM]).series(HISTOGRAM)
+    with pytest.raises(ValueError, match="can't observe"):
+        series.observe(value)
+    assert series.cumulative() == (0, 0, 0, 0)
+    assert series.sum == 0
+
+
+def test_a_snapshot_does_not_move_on() -> None:
+    metrics = Metrics([OPEN_COUNTER, HISTOGRAM])
+    metrics.series(OPEN_COUNTER, name="a", colour="red").inc()
+    before = metrics.snapshot()
+    metrics.series(OPEN_COUNTER, name="a", colour="red").inc()
+    metrics.series(OPEN_COUNTER, name="b", colour="red").inc()
+    metrics.series(HISTOGRAM).observe(1)
+    assert dict(before[0].values) == {("a", "red"): 1}
+    assert dict(before[1].values) == {(): Distribution((0, 0, 0, 0), 0)}
+
+
+def test_a_name_is_declared_once_in_a_registry_and_counts_apart_in_two() -> None:
+    first, second = Metrics([GAUGE]), Metrics([GAUGE])
+    with pytest.raises(PluginError, match="'level' is declared twice"):
+        first.declare(Histogram("level", "Another.", buckets=(1,)))
+    first.series(GAUGE).set(1)
+    assert second.series(GAUGE).value == 0
+
+
+def test_a_metric_that_was_not_declared_has_no_series() -> None:
+    with pytest.raises(KeyError):
+        Metrics([GAUGE]).series(HISTOGRAM)
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "with space", "9lives", "a-b", "a\nb", "a{b", "über", "level\n"])
+def test_a_name_that_would_break_a_page_is_refused(name: str) -> None:
+    with pytest.raises(PluginError, match="metric"):
+        Gauge(name, "Help.")
+    with pytest.raises(PluginError, match="label"):
+        Gauge("level", "Help.", {name: OPEN})
+
+
+@pytest.mark.parametrize("label", ["le", "quantile"])
+def test_labels_that_prometheus_keeps_for_itself_are_refused(label: str) -> None:
+    with pytest.raises(PluginError, match=label):
+        Histogram("wait_seconds", "Wait.", {label: OPEN}, buckets=(1,))
+
+
+@pytest.mark.parametrize("buckets", [(), (1, 1), (2, 1), (1, 3, 2)])
+def test_buckets_are_given_each_once_and_ascending(buckets: tuple[float, ...]) -> None:
+    with pytest.raises(PluginError, match="buckets"):
+        Histogram("wait_seconds", "Wait.", buckets=buckets)
+
+
+@pytest.mark.parametrize("bound", [math.inf, -math.inf, math.nan])
+def test_a_bucket_is_a_finite_number(bound: float) -> None:
+    with pytest.raises(PluginError, match="buckets"):
+        Histogram("wait_seconds", "Wait.", buckets=(bound,))
+
+
+def test_a_counter_is_named_for_a_total() -> None:
+    with pytest.raises(PluginError, match="_total"):
+        Counter("things", "Things.")
+
+
+def test_the_services_own_metrics_declare_themselves_well() -> None:
+    metrics = Metrics(OWN_METRICS)
+    assert len({metric.name for metric in OWN_METRICS}) == len(OWN_METRICS) == len(metrics.snapshot())
+    for metric in OWN_METRICS:
+        assert metric.help.endswith("."), metric.name
