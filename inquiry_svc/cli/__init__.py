@@ -54,6 +54,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def build_commands() -> click.Group:
     """All commands, the plugins' too. Raises `PluginError`."""
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
+    click.version_option(package_name="inquiry-svc")(commands)
     for command in (serve, classify, evaluate, plugins, config):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))

@@ -12,6 +12,7 @@ import pytest
 
 from inquiry_svc.cli import run
 from inquiry_svc.inquiries import AXES
+from inquiry_svc.service import VERSION
 from tests.acceptance.serving import COMMAND, child_environ, install_plugin, run_command
 
 CHARGED = "My card was charged twice for March, please refund one of the payments."
@@ -97,6 +98,11 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert shown.err.startswith("inquiry-svc: ")
     assert told in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"inquiry-svc, version {VERSION}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"], ["config", "--help"]])
