@@ -268,4 +268,5 @@ def _temperature(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.
 
 def _log_softmax(margins: Floats) -> Floats:
     shifted = margins - margins.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
+    logs: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
