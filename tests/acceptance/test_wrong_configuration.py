@@ -60,7 +60,8 @@ def start(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("[server]\nprot = 1", "[server] has no key 'prot'; did you mean 'port'?"),
         ("[sevrer]\nport = 1", "section [sevrer] does not exist; did you mean 'server'?"),
         ("[store.sqlite]\nfile = 'x'", "[store.sqlite] has no key 'file'; known: "),
-        ("[store]\nprovider = 'postgresql'", "store 'postgresql' is not installed; known: memory, "),
+        ("[store]\nprovider = 'postgresql'", "store 'postgresql' is not installed; did you mean 'postgres'?"),
+        ("[store]\nprovider = 'mariadb'", "store 'mariadb' is not installed; known: memory, postgres, "),
         ("[classifier]\nprovider = 'xgbost'", "classifier 'xgbost' is not installed; did you mean 'xgboost'?"),
         ("[batching]\nplaces = 0", "batching.places can't be 0"),
         ("server = [", "service.toml is not TOML: "),
@@ -89,7 +90,6 @@ def test_a_variable_that_does_not_exist_or_fit(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--workers", "2"), "server.workers is 2: this version serves from one process"),
         (("--workers", "0"), "server.workers can't be 0"),
         (("--prot", "80"), "No such option '--prot'"),
         (("--port", "eighty"), "'--port': 'eighty' is not a valid integer"),

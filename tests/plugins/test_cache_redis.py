@@ -22,7 +22,7 @@ from inquiry_svc.testing.samples import sample_verdict
 from inquiry_svc_plugins.caches.redis import RedisSettings, open_redis
 from inquiry_svc_plugins.caches.redis.breaker import Breaker
 from tests.fault_proxy import FaultProxy, fault_proxy
-from tests.servers import RedisServer, redis_server
+from tests.servers.redis import RedisServer, redis_server
 
 SUBMIT: Final = "/api/v1/inquiries/submit"
 AT_EASE: Final[dict[str, Any]] = {"timeout_s": 5.0, "slow_s": 5.0}

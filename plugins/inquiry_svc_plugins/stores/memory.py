@@ -136,4 +136,4 @@ async def open_memory(settings: NoSettings, host: Host) -> AsyncIterator[Store]:
 
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    return [Provider("memory", open_memory)]
+    return [Provider("memory", open_memory, one_process=True)]

@@ -16,12 +16,14 @@ from inquiry_svc.contracts import Filters, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
 from inquiry_svc_plugins.stores.named_sql import read_queries
-from inquiry_svc_plugins.stores.sqlite import rows
+from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
+from inquiry_svc_plugins.stores.sqlite.times import from_microseconds, to_microseconds
 
 T = TypeVar("T")
 
+_ROWS: Final = OutcomeRows(to_microseconds, from_microseconds)
 _FIRST_MICROSECOND: Final = -(2**63)
 _LAST_MICROSECOND: Final = 2**63 - 1
 
@@ -47,12 +49,12 @@ class SqliteStore:
         found = await self._readers.run(
             lambda connection: connection.execute(self._queries[query], {**values, "limit": limit}).fetchall()
         )
-        return [rows.outcome_from_row(row) for row in found]
+        return [_ROWS.outcome(row) for row in found]
 
     async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
         def add(connection: sqlite3.Connection) -> Outcome:
             self._required(connection, inquiry_id)
-            connection.execute(self._queries["insert_feedback"], rows.feedback_row(inquiry_id, feedback))
+            connection.execute(self._queries["insert_feedback"], _ROWS.feedback(inquiry_id, feedback))
             connection.execute(self._queries["clear_needs_review"], (inquiry_id,))
             return self._required(connection, inquiry_id)
 
@@ -62,7 +64,7 @@ class SqliteStore:
         def resolve(connection: sqlite3.Connection) -> Outcome:
             if self._required(connection, inquiry_id).resolved_at is not None:
                 raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
-            values = {"inquiry_id": inquiry_id, "resolved_at": rows.to_microseconds(resolved_at)}
+            values = {"inquiry_id": inquiry_id, "resolved_at": to_microseconds(resolved_at)}
             connection.execute(self._queries["set_resolved"], values)
             return self._required(connection, inquiry_id)
 
@@ -71,10 +73,10 @@ class SqliteStore:
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         """The distributions hold every label of the closed sets, those that do not occur with 0."""
         values = {
-            "since": rows.to_microseconds(since),
-            "now": rows.to_microseconds(now),
-            "categories": rows.json_array(CATEGORIES),
-            "departments": rows.json_array(DEPARTMENTS),
+            "since": to_microseconds(since),
+            "now": to_microseconds(now),
+            "categories": to_json(CATEGORIES),
+            "departments": to_json(DEPARTMENTS),
         }
         return await self._readers.run(lambda connection: self._stats(connection, values))
 
@@ -129,27 +131,27 @@ class SqliteStore:
         keys = [inquiry.idempotency_key.value for inquiry in inquiries if inquiry.idempotency_key is not None]
         ids_of_keys: dict[str, str] = {}
         if keys:
-            found = connection.execute(self._queries["inquiry_ids_of_keys"], (rows.json_array(keys),))
+            found = connection.execute(self._queries["inquiry_ids_of_keys"], (to_json(keys),))
             ids_of_keys.update(found)
         ids = [*(inquiry.inquiry_id for inquiry in inquiries), *ids_of_keys.values()]
-        stored = map(rows.outcome_from_row, connection.execute(self._queries["outcomes"], (rows.json_array(ids),)))
+        stored = map(_ROWS.outcome, connection.execute(self._queries["outcomes"], (to_json(ids),)))
         return ids_of_keys, {outcome.inquiry.inquiry_id: outcome for outcome in stored}
 
     def _insert(self, connection: sqlite3.Connection, fresh: Sequence[Outcome]) -> None:
         tables = {
-            "insert_inquiry": map(rows.inquiry_row, fresh),
-            "insert_prediction": map(rows.prediction_row, fresh),
-            "insert_routing_decision": map(rows.routing_decision_row, fresh),
-            "insert_idempotency_key": rows.idempotency_key_rows(fresh),
+            "insert_inquiry": map(_ROWS.inquiry, fresh),
+            "insert_prediction": map(_ROWS.prediction, fresh),
+            "insert_routing_decision": map(_ROWS.routing_decision, fresh),
+            "insert_idempotency_key": _ROWS.idempotency_keys(fresh),
             "insert_feedback": [
-                rows.feedback_row(outcome.inquiry.inquiry_id, outcome.feedback) for outcome in fresh if outcome.feedback
+                _ROWS.feedback(outcome.inquiry.inquiry_id, outcome.feedback) for outcome in fresh if outcome.feedback
             ],
         }
         for query, values in tables.items():
             connection.executemany(self._queries[query], values)
 
     def _stats(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> Stats:
-        def count(query: str) -> Sequence[rows.Row]:
+        def count(query: str) -> list[tuple[Any, ...]]:
             return connection.execute(self._queries[query], values).fetchall()
 
         with transaction(connection, "BEGIN"):  # one moment for all five
@@ -174,7 +176,7 @@ class SqliteStore:
 
     def _outcome(self, connection: sqlite3.Connection, inquiry_id: str) -> Outcome | None:
         row = connection.execute(self._queries["outcome"], (inquiry_id,)).fetchone()
-        return None if row is None else rows.outcome_from_row(row)
+        return None if row is None else _ROWS.outcome(row)
 
     def _required(self, connection: sqlite3.Connection, inquiry_id: str) -> Outcome:
         outcome = self._outcome(connection, inquiry_id)
@@ -196,12 +198,12 @@ def _list_query(filters: Filters, after: Position | None) -> tuple[str, dict[str
     """The named query led by the index that suits `filters` best, and the values that it takes."""
     bounds = [(_LAST_MICROSECOND, "")]
     if filters.until is not None:
-        bounds.append((rows.to_microseconds(filters.until), ""))  # no id is smaller than "": all at `until` are out
+        bounds.append((to_microseconds(filters.until), ""))  # no id is smaller than "": all at `until` are out
     if after is not None:
-        bounds.append((rows.to_microseconds(after.received_at), after.inquiry_id))
+        bounds.append((to_microseconds(after.received_at), after.inquiry_id))
     before, before_id = min(bounds)
     values = {
-        "since": _FIRST_MICROSECOND if filters.since is None else rows.to_microseconds(filters.since),
+        "since": _FIRST_MICROSECOND if filters.since is None else to_microseconds(filters.since),
         "before": before,
         "before_id": before_id,
         "category": filters.category,

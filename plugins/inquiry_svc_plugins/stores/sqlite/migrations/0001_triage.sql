@@ -113,7 +113,7 @@ CREATE TABLE write_checks (
 
 INSERT INTO write_checks VALUES (1, 0);
 
--- One row for each outcome, its columns in the order in which `rows.outcome_from_row` reads them.
+-- One row for each outcome, its columns in the order in which `outcome_rows.OutcomeRows.outcome` reads them.
 CREATE VIEW outcomes AS
 SELECT
     i.inquiry_id, i.timestamp, i.processed_at, i.subject, i.body, i.sender_email, i.sender_name, i.source, i.metadata,

@@ -1,4 +1,4 @@
-"""Real servers for tests: each on a port and in a folder of its own, killed at the end. For tests alone."""
+"""A real Redis for a test, on a port and in a folder of its own, killed at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+
+from tests.servers import free_port
 
 START_LIMIT_S: Final = 10.0
 REDIS_VARIABLE: Final = "INQUIRY_SVC_TEST_REDIS_SERVER"
@@ -88,9 +89,7 @@ class RedisServer:
 def redis_server() -> Iterator[RedisServer]:
     """Not started yet; killed on leaving."""
     with TemporaryDirectory(prefix="inquiry-svc-redis-") as folder:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        server = RedisServer(port, Path(folder))
+        server = RedisServer(free_port(), Path(folder))
         try:
             yield server
         finally:

@@ -1,0 +1,160 @@
+"""An outcome as rows, and back: equal to what was saved, to the last bit of a score and the microsecond of a time.
+
+Both stores of SQL keep the same columns and a view `outcomes` over them; they differ in how they write a time. Runs no
+SQL. An outcome that can't be written raises `TypeError`, `ValueError` or the like, never `StoreUnavailable`, so that
+it fails alone.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from inquiry_svc.inquiries import (
+    Feedback,
+    IdempotencyKey,
+    Inquiry,
+    Label,
+    Model,
+    Outcome,
+    Prediction,
+    Route,
+    Verdict,
+)
+
+Row: TypeAlias = Sequence[Any]
+
+# The standard library's JSON, not a faster one: it alone holds integers of any size, and refuses NaN.
+to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_from_json: Final = json.JSONDecoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRows:
+    """Rows of one store. A time without a zone is for `from_time` to refuse."""
+
+    from_time: Callable[[datetime], Any]
+    to_time: Callable[[Any], datetime]
+
+    def inquiry(self, outcome: Outcome) -> Row:
+        inquiry = outcome.inquiry
+        return (
+            inquiry.inquiry_id,
+            self.from_time(inquiry.received_at),
+            self.from_time(outcome.processed_at),
+            inquiry.subject,
+            inquiry.body,
+            inquiry.sender_email,
+            inquiry.sender_name,
+            inquiry.source,
+            to_json(dict(inquiry.metadata)),
+        )
+
+    def prediction(self, outcome: Outcome) -> Row:
+        prediction, verdict, model = outcome.prediction, outcome.prediction.verdict, outcome.prediction.model
+        return (
+            outcome.inquiry.inquiry_id,
+            self.from_time(outcome.inquiry.received_at),
+            verdict.category.label,
+            verdict.category.confidence,
+            verdict.sentiment.label,
+            verdict.sentiment.confidence,
+            verdict.urgency.label,
+            verdict.urgency.confidence,
+            struct.pack(f"<{len(verdict.scores)}d", *verdict.scores),
+            model.name,
+            model.version,
+            model.digest,
+            prediction.needs_review,
+            to_json(prediction.degraded),
+        )
+
+    def routing_decision(self, outcome: Outcome) -> Row:
+        route = outcome.route
+        return (
+            outcome.inquiry.inquiry_id,
+            self.from_time(outcome.inquiry.received_at),
+            route.department,
+            route.consultant,
+            route.priority_score,
+            route.escalated,
+            to_json(route.reasons),
+            self.from_time(route.sla_due_at),
+            None if outcome.resolved_at is None else self.from_time(outcome.resolved_at),
+        )
+
+    def idempotency_keys(self, outcomes: Sequence[Outcome]) -> list[Row]:
+        """Of those outcomes that have one."""
+        keys = ((outcome.inquiry.idempotency_key, outcome.inquiry.inquiry_id) for outcome in outcomes)
+        return [(key.value, key.fingerprint, inquiry_id) for key, inquiry_id in keys if key is not None]
+
+    def feedback(self, inquiry_id: str, feedback: Feedback) -> Row:
+        return (
+            inquiry_id,
+            feedback.category,
+            feedback.sentiment,
+            feedback.urgency,
+            feedback.reviewer,
+            self.from_time(feedback.given_at),
+        )
+
+    def outcome(self, row: Row) -> Outcome:
+        """From a row of the view `outcomes`."""
+        return Outcome(
+            inquiry=self._inquiry(row[:11]),
+            prediction=_prediction(row[11:23]),
+            route=self._route(row[23:29]),
+            processed_at=self.to_time(row[2]),
+            feedback=self._feedback(row[30:35]),
+            resolved_at=None if row[29] is None else self.to_time(row[29]),
+        )
+
+    def _inquiry(self, columns: Row) -> Inquiry:
+        (inquiry_id, received_at, _, subject, body, email, name, source, metadata, key, fingerprint) = columns
+        return Inquiry(
+            subject=subject,
+            body=body,
+            inquiry_id=inquiry_id,
+            sender_email=email,
+            received_at=self.to_time(received_at),
+            sender_name=name,
+            source=source,
+            metadata=_from_json(metadata),
+            idempotency_key=None if key is None else IdempotencyKey(key, fingerprint),
+        )
+
+    def _route(self, columns: Row) -> Route:
+        department, consultant, priority_score, escalated, reasons, sla_due_at = columns
+        return Route(
+            department=department,
+            consultant=consultant,
+            priority_score=priority_score,
+            escalated=bool(escalated),
+            reasons=tuple(_from_json(reasons)),
+            sla_due_at=self.to_time(sla_due_at),
+        )
+
+    def _feedback(self, columns: Row) -> Feedback | None:
+        category, sentiment, urgency, reviewer, given_at = columns
+        if given_at is None:
+            return None
+        return Feedback(category, sentiment, urgency, reviewer, self.to_time(given_at))
+
+
+def _prediction(columns: Row) -> Prediction:
+    *labels, scores, model_name, model_version, model_digest, needs_review, degraded = columns
+    return Prediction(
+        verdict=Verdict(
+            Label(*labels[0:2]),
+            Label(*labels[2:4]),
+            Label(*labels[4:6]),
+            struct.unpack(f"<{len(scores) // 8}d", scores),
+        ),
+        model=Model(model_name, model_version, model_digest),
+        needs_review=bool(needs_review),
+        degraded=tuple(_from_json(degraded)),
+    )

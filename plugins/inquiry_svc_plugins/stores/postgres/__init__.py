@@ -1,0 +1,52 @@
+"""Offers the store `postgres`: durable and shared, for several processes and several machines.
+
+PostgreSQL 14 or newer. What a failover, a restart or a full disk does to it is told in `connections.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from inquiry_svc.contracts import Host, Provider, Store
+from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.settings import Count, Seconds, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    url: Secret = "postgresql://127.0.0.1:5432/inquiries"
+    """postgresql://user:password@host:port/database; may name several hosts: the one that can be written is found."""
+    writers: Count = 2
+    """Connections that write: at most so many transactions at a time."""
+    readers: Count = 4
+    """Connections that read, so that no slow question holds up a commit."""
+    connect_timeout_s: Seconds = 1.0
+    statement_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 1.4
+    """PostgreSQL itself breaks off a statement that takes longer; keep it below `timeout_s` of [store]."""
+    migrate_at_start: bool = True
+    """If false, a schema that is behind stops the start: run `inquiry-svc migrate` first."""
+
+
+@asynccontextmanager
+async def open_postgres(settings: PostgresSettings, host: Host) -> AsyncIterator[Store]:
+    """Connect and migrate; on leaving, wait until what is being written is committed. Raises `ConfigurationError`."""
+    from inquiry_svc_plugins.stores.postgres.connections import Connections
+    from inquiry_svc_plugins.stores.postgres.migrating import require_schema
+    from inquiry_svc_plugins.stores.postgres.store import PostgresStore
+
+    await require_schema(settings)
+    async with (
+        Connections(settings, settings.writers, "writer") as writers,
+        Connections(settings, settings.readers, "reader") as readers,
+    ):
+        yield PostgresStore(writers, readers)
+
+
+@hookimpl
+def register_stores() -> Iterable[Provider[Store]]:
+    return [Provider("postgres", open_postgres, PostgresSettings, extra="postgres")]

@@ -1,0 +1,141 @@
+"""Runs work on PostgreSQL connections, and decides what a failure means: nothing was kept, or ask again.
+
+A connection that failed is never used again, and after a failure every other is opened anew before it is used: after a
+restart or a failover of the server all of them are stale. Work that may have been committed although the connection
+died (its COMMIT was on the way) is done once more on a new connection, so it must be idempotent: asking again tells
+what became of it, guessing does not. Knows no table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import asyncpg
+
+from inquiry_svc.errors import StoreUnavailable
+from inquiry_svc_plugins.stores.postgres import PostgresSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Role: TypeAlias = Literal["writer", "reader"]
+
+_BLAMES_THE_ROW: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+_WORTH_ANOTHER_CONNECTION: Final = (
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.SerializationError,
+    OSError,
+)
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is not typed
+    def get_reset_query(self) -> str:
+        """Nothing to reset: no work leaves anything behind, and asking would cost a round trip each time."""
+        return ""
+
+
+class Connections:
+    """Up to `size` connections of one role, opened when first needed."""
+
+    def __init__(self, settings: PostgresSettings, size: int, role: Role) -> None:
+        self._role = role
+        self._acquire_timeout_s = settings.connect_timeout_s
+        self._suspect = False
+        self._begun: set[asyncio.Future[None]] = set()
+        self._pool: Any = asyncpg.create_pool(
+            settings.url,
+            min_size=0,
+            max_size=size,
+            connection_class=_Connection,
+            max_inactive_connection_lifetime=0,
+            **connect_options(settings, role),
+        )
+
+    async def __aenter__(self) -> Connections:
+        await self._pool
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for work that was begun. A server that does not say goodbye is left without."""
+        while self._begun:
+            await asyncio.wait(self._begun)
+        try:
+            async with asyncio.timeout(self._acquire_timeout_s):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Give `work` a connection; it may be called twice. Raises `StoreUnavailable`, or what blames a row."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begun.add(done)
+        try:
+            return await self._run_twice(work)
+        finally:
+            self._begun.discard(done)
+            done.set_result(None)
+
+    async def _run_twice(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        try:
+            try:
+                return await self._run(work)
+            except TimeoutError:
+                raise
+            except _WORTH_ANOTHER_CONNECTION as error:
+                logger.info("the %s connection was lost (%s); trying a new one", self._role, type(error).__name__)
+                return await self._run(work)
+        except _BLAMES_THE_ROW:
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            reason = getattr(error, "sqlstate", None) or type(error).__name__
+            raise StoreUnavailable(f"the {self._role} of the postgres store can't serve now: {reason}") from error
+
+    async def _run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        if self._suspect:
+            self._suspect = False
+            await self._pool.expire_connections()
+        try:
+            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+        except BaseException:
+            self._suspect = True
+            raise
+        try:
+            return await work(connection)
+        except _BLAMES_THE_ROW:
+            raise
+        except BaseException:
+            self._suspect = True
+            connection.terminate()  # at once: a polite end would wait for a server that may hang
+            raise
+        finally:
+            await self._pool.release(connection)
+
+
+def connect_options(settings: PostgresSettings, role: Role) -> dict[str, Any]:
+    """What every connection of this role is opened with, beside the URL."""
+    return {
+        "timeout": settings.connect_timeout_s,
+        "target_session_attrs": "read-write" if role == "writer" else "any",
+        "server_settings": {
+            "application_name": f"inquiry-svc {role}",
+            "statement_timeout": str(int(settings.statement_timeout_s * 1000)),
+            "default_transaction_read_only": "on" if role == "reader" else "off",
+        },
+    }

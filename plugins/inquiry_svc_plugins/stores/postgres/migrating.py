@@ -1,0 +1,99 @@
+"""Brings the database to the schema that this release needs, and refuses in one line what can't serve.
+
+Migrations are numbered and each is applied once, all that are due in one transaction under an advisory lock, so that of
+several processes that start at once one migrates and the others find it done. A release before this one keeps running
+on the new schema: a migration only adds; what it replaces goes with a later release.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc_plugins.stores.named_sql import read_migrations
+from inquiry_svc_plugins.stores.postgres import PostgresSettings
+from inquiry_svc_plugins.stores.postgres.connections import connect_options
+
+logger = logging.getLogger(__name__)
+
+_LOCK: Final = 0x696E7175697279  # "inquiry": one number that all releases agree on
+
+_CREATE_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+async def require_schema(settings: PostgresSettings) -> None:
+    """Raises `ConfigurationError` when the server can't be reached or the schema can't be had."""
+    async with _connected(settings) as connection:
+        await _warn_if_not_durable(connection)
+        missing = _missing(await _version(connection))
+        if missing and not settings.migrate_at_start:
+            raise ConfigurationError(
+                f'store "postgres": the schema lacks migration {missing[0][0]}; run inquiry-svc migrate, '
+                "or set [store.postgres] migrate_at_start = true"
+            )
+        if missing:
+            await _migrate(connection)
+
+
+async def migrate(settings: PostgresSettings) -> Sequence[int]:
+    """The numbers of the migrations that were applied. Raises `ConfigurationError`."""
+    async with _connected(settings) as connection:
+        return await _migrate(connection)
+
+
+async def _migrate(connection: Any) -> Sequence[int]:
+    await connection.execute("SET statement_timeout = 0")
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(_CREATE_VERSIONS)
+        missing = _missing(await _version(connection))
+        for number, script in missing:
+            await connection.execute(script)
+            await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
+            logger.info("migration %d of the postgres store was applied", number)
+    return [number for number, _ in missing]
+
+
+def _missing(version: int) -> Sequence[tuple[int, str]]:
+    return [(number, script) for number, script in read_migrations(__package__) if number > version]
+
+
+async def _version(connection: Any) -> int:
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_migrations"))
+
+
+async def _warn_if_not_durable(connection: Any) -> None:
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        if await connection.fetchval("SELECT current_setting($1)", name) == "off":
+            logger.warning("PostgreSQL runs with %s = off: after a crash, acknowledged inquiries may be lost", name)
+
+
+@asynccontextmanager
+async def _connected(settings: PostgresSettings) -> AsyncIterator[Any]:
+    try:
+        connection = await asyncpg.connect(settings.url, **connect_options(settings, "writer"))
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+    except TimeoutError as error:
+        raise _refused(f"no answer within {settings.connect_timeout_s:g} s", "look whether the server runs") from error
+    except (asyncpg.ClientConfigurationError, ValueError):
+        # Neither the URL nor what its parser says of it: both may hold a password.
+        raise _refused("this is no URL of a PostgreSQL", "write postgresql://user@host:5432/database") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise _refused(" ".join(str(error).split()), "mend the server or the URL") from error
+
+
+def _refused(what: str, cure: str) -> ConfigurationError:
+    return ConfigurationError(f'store "postgres" can\'t be opened: {what}; {cure} ([store.postgres] url)')

@@ -1,0 +1,259 @@
+-- name: save
+-- One statement, so one transaction and one round trip. What is stored already, by its id or by its idempotency key, is
+-- left as it is; the ids that were written come back. A rival that is writing the same key is waited for. Keys are
+-- taken in their own order, so that no two batches wait for each other; of two rows with one key, the first.
+WITH batch AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::json[],
+        $10::text[], $11::float8[], $12::text[], $13::float8[], $14::text[], $15::float8[], $16::bytea[], $17::text[],
+        $18::text[], $19::text[], $20::boolean[], $21::json[],
+        $22::text[], $23::text[], $24::float8[], $25::boolean[], $26::json[], $27::timestamptz[], $28::timestamptz[],
+        $29::text[], $30::text[]
+    ) WITH ORDINALITY AS given (
+        inquiry_id, timestamp, processed_at, subject, body, sender_email, sender_name, source, metadata,
+        category, category_confidence, sentiment, sentiment_confidence, urgency, urgency_confidence, scores, model_name,
+        model_version, model_digest, needs_review, degraded,
+        department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at,
+        key_value, key_fingerprint, nth
+    )
+    WHERE NOT EXISTS (SELECT FROM inquiries AS known WHERE known.inquiry_id = given.inquiry_id)
+),
+keys AS (
+    INSERT INTO idempotency_keys (value, fingerprint, inquiry_id)
+    SELECT key_value, key_fingerprint, inquiry_id FROM batch WHERE key_value IS NOT NULL ORDER BY key_value, nth
+    ON CONFLICT DO NOTHING
+    RETURNING inquiry_id
+),
+written AS (
+    INSERT INTO inquiries
+        (inquiry_id, timestamp, processed_at, subject, body, sender_email, sender_name, source, metadata)
+    SELECT inquiry_id, timestamp, processed_at, subject, body, sender_email, sender_name, source, metadata
+    FROM batch
+    WHERE key_value IS NULL OR inquiry_id IN (SELECT inquiry_id FROM keys)
+    ORDER BY inquiry_id
+    ON CONFLICT DO NOTHING
+    RETURNING inquiry_id
+),
+predicted AS (
+    INSERT INTO predictions
+        (inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency,
+         urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded)
+    SELECT inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency,
+        urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded
+    FROM batch JOIN written USING (inquiry_id)
+),
+routed AS (
+    INSERT INTO routing_decisions
+        (inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at)
+    SELECT inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at
+    FROM batch JOIN written USING (inquiry_id)
+)
+SELECT inquiry_id FROM written
+
+-- name: outcome
+SELECT * FROM outcomes WHERE inquiry_id = $1
+
+-- name: outcomes
+SELECT * FROM outcomes WHERE inquiry_id = ANY ($1::uuid[])
+
+-- name: inquiry_ids_of_keys
+SELECT value, inquiry_id FROM idempotency_keys WHERE value = ANY ($1::text[])
+
+-- name: insert_feedback
+INSERT INTO feedback (feedback_id, inquiry_id, category, sentiment, urgency, reviewer, given_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: add_feedback
+-- Gives the number of inquiries with this id.
+WITH reviewed AS (
+    UPDATE predictions SET needs_review = false WHERE inquiry_id = $2 RETURNING inquiry_id
+),
+added AS (
+    INSERT INTO feedback (feedback_id, inquiry_id, category, sentiment, urgency, reviewer, given_at)
+    SELECT $1, inquiry_id, $3, $4, $5, $6, $7 FROM reviewed
+    ON CONFLICT (feedback_id) DO NOTHING
+)
+SELECT count(*) FROM reviewed
+
+-- name: resolve
+-- Gives the number of inquiries that this resolved.
+WITH resolved AS (
+    UPDATE routing_decisions SET resolved_at = $2 WHERE inquiry_id = $1 AND resolved_at IS NULL RETURNING inquiry_id
+)
+SELECT count(*) FROM resolved
+
+-- The lists below have the same filters and differ in the index that leads them: with a leading filter that few
+-- inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL lets all pass.
+-- ($3, $4) is the end of the last page or of the window, whichever is older.
+
+-- name: list_newest
+SELECT outcomes.* FROM (
+    SELECT i.inquiry_id
+    FROM inquiries AS i
+    JOIN predictions AS p ON p.inquiry_id = i.inquiry_id
+    JOIN routing_decisions AS r ON r.inquiry_id = i.inquiry_id
+    WHERE i.timestamp >= $2 AND (i.timestamp, i.inquiry_id) < ($3, $4::uuid)
+        AND p.category = coalesce($5, p.category)
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.department = coalesce($9, r.department)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+    ORDER BY i.timestamp DESC, i.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: list_needs_review
+SELECT outcomes.* FROM (
+    SELECT p.inquiry_id
+    FROM predictions AS p
+    JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
+    WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
+        AND p.needs_review
+        AND p.category = coalesce($5, p.category)
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.department = coalesce($9, r.department)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+    ORDER BY p.timestamp DESC, p.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: list_open
+SELECT outcomes.* FROM (
+    SELECT r.inquiry_id
+    FROM routing_decisions AS r
+    JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
+    WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
+        AND r.resolved_at IS NULL
+        AND p.category = coalesce($5, p.category)
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.department = coalesce($9, r.department)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND NOT $11::boolean
+    ORDER BY r.timestamp DESC, r.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: list_resolved
+SELECT outcomes.* FROM (
+    SELECT r.inquiry_id
+    FROM routing_decisions AS r
+    JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
+    WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
+        AND r.resolved_at IS NOT NULL
+        AND p.category = coalesce($5, p.category)
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.department = coalesce($9, r.department)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND $11::boolean
+    ORDER BY r.timestamp DESC, r.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: list_department
+SELECT outcomes.* FROM (
+    SELECT r.inquiry_id
+    FROM routing_decisions AS r
+    JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
+    WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
+        AND r.department = $9
+        AND p.category = coalesce($5, p.category)
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+    ORDER BY r.timestamp DESC, r.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: list_category
+SELECT outcomes.* FROM (
+    SELECT p.inquiry_id
+    FROM predictions AS p
+    JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
+    WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
+        AND p.category = $5
+        AND p.sentiment = coalesce($6, p.sentiment)
+        AND p.urgency = coalesce($7, p.urgency)
+        AND p.needs_review = coalesce($8, p.needs_review)
+        AND r.department = coalesce($9, r.department)
+        AND r.escalated = coalesce($10, r.escalated)
+        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+    ORDER BY p.timestamp DESC, p.inquiry_id DESC
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
+
+-- name: stats
+-- One statement sees one moment. Each of the two index-only scans counts what its table knows.
+SELECT *
+FROM (SELECT count(*) AS unprocessed FROM inquiries WHERE NOT processed AND timestamp >= $1) AS i,
+(
+    SELECT
+        count(*) FILTER (WHERE needs_review) AS needs_review,
+        count(*) FILTER (WHERE category = 'technical_support') AS category_technical_support,
+        count(*) FILTER (WHERE category = 'billing') AS category_billing,
+        count(*) FILTER (WHERE category = 'sales') AS category_sales,
+        count(*) FILTER (WHERE category = 'hr') AS category_hr,
+        count(*) FILTER (WHERE category = 'legal') AS category_legal,
+        count(*) FILTER (WHERE category = 'product_feedback') AS category_product_feedback,
+        count(*) FILTER (WHERE sentiment = 'positive') AS sentiment_positive,
+        count(*) FILTER (WHERE sentiment = 'neutral') AS sentiment_neutral,
+        count(*) FILTER (WHERE sentiment = 'negative') AS sentiment_negative,
+        count(*) FILTER (WHERE urgency = 'low') AS urgency_low,
+        count(*) FILTER (WHERE urgency = 'medium') AS urgency_medium,
+        count(*) FILTER (WHERE urgency = 'high') AS urgency_high,
+        count(*) FILTER (WHERE urgency = 'critical') AS urgency_critical
+    FROM predictions
+    WHERE timestamp >= $1
+) AS p,
+(
+    SELECT
+        count(*) AS total,
+        count(*) FILTER (WHERE escalated) AS escalated,
+        avg(priority_score) AS average_priority_score,
+        count(*) FILTER (WHERE resolved_at IS NOT NULL OR sla_due_at < $2) AS due,
+        count(*) FILTER (WHERE resolved_at <= sla_due_at) AS in_time,
+        count(*) FILTER (WHERE department = 'technical_support') AS department_technical_support,
+        count(*) FILTER (WHERE department = 'finance') AS department_finance,
+        count(*) FILTER (WHERE department = 'sales') AS department_sales,
+        count(*) FILTER (WHERE department = 'hr') AS department_hr,
+        count(*) FILTER (WHERE department = 'legal') AS department_legal,
+        count(*) FILTER (WHERE department = 'product_management') AS department_product_management,
+        count(*) FILTER (WHERE department = 'escalation') AS department_escalation
+    FROM routing_decisions
+    WHERE timestamp >= $1
+) AS r
+
+-- name: consultant_loads
+SELECT consultant, count(*) FROM routing_decisions
+WHERE resolved_at IS NULL AND consultant IS NOT NULL
+GROUP BY consultant
+
+-- name: write_check
+UPDATE write_checks SET writes = writes + 1
+
+-- name: read_check
+SELECT writes FROM write_checks

@@ -1,0 +1,231 @@
+"""The store `postgres`: a batch is one statement, and so one transaction and one round trip.
+
+What a store promises is in `contracts.Store`; the SQL is in `queries.sql`. Made and closed by `open_postgres`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import uuid_utils.compat
+
+from inquiry_svc.contracts import Filters, Position, Stats
+from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc_plugins.stores.named_sql import read_queries
+from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows
+from inquiry_svc_plugins.stores.postgres.connections import Connections
+
+T = TypeVar("T")
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_SMALLEST_ID: Final = UUID(int=0)
+
+
+def _with_zone(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise TypeError("a time without a zone can't be stored")
+    return time
+
+
+def _in_utc(time: datetime) -> datetime:
+    """asyncpg takes the first and the last time that there is for infinities, and gives those back without a zone."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+_ROWS: Final = OutcomeRows(_with_zone, _in_utc)
+
+
+class PostgresStore:
+    """Keeps outcomes in one database, which any number of services may share."""
+
+    def __init__(self, writers: Connections, readers: Connections) -> None:
+        self._writers = writers
+        self._readers = readers
+        self._queries = read_queries(__package__)
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        if not outcomes:
+            return []
+        unique = {outcome.inquiry.inquiry_id: outcome for outcome in reversed(outcomes)}
+        columns = list(zip(*map(_row, reversed(unique.values())), strict=True))
+        feedback = {inquiry_id: _new_feedback(each) for inquiry_id, each in unique.items() if each.feedback}
+
+        async def save(connection: Any) -> tuple[set[str], dict[str, str], dict[str, Outcome]]:
+            async with connection.transaction() if feedback else nullcontext():
+                written = {str(row[0]) for row in await connection.fetch(self._queries["save"], *columns)}
+                for inquiry_id in written & feedback.keys():
+                    await connection.execute(self._queries["insert_feedback"], *feedback[inquiry_id])
+            earlier = [outcome for outcome in outcomes if outcome.inquiry.inquiry_id not in written]
+            return written, *(await self._stored(connection, earlier) if earlier else ({}, {}))
+
+        written, ids_of_keys, stored = await self._writers.run(save)
+        return [
+            outcome
+            if outcome.inquiry.inquiry_id in written
+            else stored[ids_of_keys.get(_key(outcome), outcome.inquiry.inquiry_id)]
+            for outcome in outcomes
+        ]
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        known_id = _id(inquiry_id)
+        if known_id is None:
+            return None
+        return await self._readers.run(lambda connection: self._outcome(connection, known_id))
+
+    async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
+        query, values = _list_query(filters, after)
+        found = await self._readers.run(lambda connection: connection.fetch(self._queries[query], limit, *values))
+        return [_outcome(row) for row in found]
+
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        known_id = _required(_id(inquiry_id), inquiry_id)
+        values = (_new_id(), *_ROWS.feedback(inquiry_id, feedback))
+
+        async def add(connection: Any) -> Outcome | None:
+            await connection.fetchval(self._queries["add_feedback"], *values)
+            return await self._outcome(connection, known_id)
+
+        return _required(await self._writers.run(add), inquiry_id)
+
+    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+        known_id = _required(_id(inquiry_id), inquiry_id)
+        tries = 0
+
+        async def resolve(connection: Any) -> tuple[int, Outcome | None]:
+            nonlocal tries
+            tries += 1
+            count = await connection.fetchval(self._queries["resolve"], known_id, _with_zone(resolved_at))
+            return count, await self._outcome(connection, known_id)
+
+        count, found = await self._writers.run(resolve)
+        outcome = _required(found, inquiry_id)
+        before_it_was_lost = tries > 1 and outcome.resolved_at == resolved_at
+        if not count and not before_it_was_lost:
+            raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
+        return outcome
+
+    async def stats(self, *, since: datetime, now: datetime) -> Stats:
+        """The distributions hold every label of the closed sets, those that do not occur with 0."""
+        row = await self._readers.run(lambda connection: connection.fetchrow(self._queries["stats"], since, now))
+        total, due = row["total"], row["due"]
+
+        def distribution(axis: str, labels: Sequence[str]) -> Mapping[str, int]:
+            return {label: row[f"{axis}_{label}"] for label in labels}
+
+        return Stats(
+            total_inquiries=total,
+            processed_inquiries=total - row["unprocessed"],
+            escalated_inquiries=row["escalated"],
+            escalation_rate=row["escalated"] / total if total else None,
+            needs_review_inquiries=row["needs_review"],
+            category_distribution=distribution("category", CATEGORIES),
+            department_distribution=distribution("department", DEPARTMENTS),
+            urgency_distribution=distribution("urgency", URGENCIES),
+            sentiment_distribution=distribution("sentiment", SENTIMENTS),
+            average_priority_score=row["average_priority_score"],
+            within_sla_rate=row["in_time"] / due if due else None,
+        )
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        rows = await self._readers.run(lambda connection: connection.fetch(self._queries["consultant_loads"]))
+        return {row[0]: row[1] for row in rows}
+
+    async def check(self) -> None:
+        """Commits one small row: only that finds a full disk, or a server that can be read but not written."""
+        await self._writers.run(lambda connection: connection.execute(self._queries["write_check"]))
+        await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]))
+
+    async def _outcome(self, connection: Any, inquiry_id: UUID) -> Outcome | None:
+        row = await connection.fetchrow(self._queries["outcome"], inquiry_id)
+        return None if row is None else _outcome(row)
+
+    async def _stored(self, connection: Any, outcomes: Sequence[Outcome]) -> tuple[dict[str, str], dict[str, Outcome]]:
+        """The ids that the outcomes' idempotency keys lead to, and by id whatever is stored of all these ids."""
+        keys = [key for key in map(_key, outcomes) if key]
+        found = await connection.fetch(self._queries["inquiry_ids_of_keys"], keys) if keys else []
+        ids_of_keys = {row[0]: str(row[1]) for row in found}
+        ids = [*(outcome.inquiry.inquiry_id for outcome in outcomes), *ids_of_keys.values()]
+        stored = map(_outcome, await connection.fetch(self._queries["outcomes"], ids))
+        return ids_of_keys, {outcome.inquiry.inquiry_id: outcome for outcome in stored}
+
+
+def _row(outcome: Outcome) -> Sequence[Any]:
+    """The columns of the three tables, then the key; `save` names them in this order."""
+    key = outcome.inquiry.idempotency_key
+    return (
+        *_ROWS.inquiry(outcome),
+        *_ROWS.prediction(outcome)[2:],
+        *_ROWS.routing_decision(outcome)[2:],
+        *((key.value, key.fingerprint) if key else (None, None)),
+    )
+
+
+def _outcome(row: Any) -> Outcome:
+    inquiry_id, *columns = row
+    return _ROWS.outcome([str(inquiry_id), *columns])
+
+
+def _new_id() -> UUID:
+    return uuid_utils.compat.uuid7()
+
+
+def _new_feedback(outcome: Outcome) -> Sequence[Any]:
+    assert outcome.feedback
+    return (_new_id(), *_ROWS.feedback(outcome.inquiry.inquiry_id, outcome.feedback))
+
+
+def _key(outcome: Outcome) -> str:
+    """The idempotency key; "" is none."""
+    return outcome.inquiry.idempotency_key.value if outcome.inquiry.idempotency_key else ""
+
+
+def _id(inquiry_id: str) -> UUID | None:
+    try:
+        return UUID(inquiry_id)
+    except ValueError:
+        return None
+
+
+def _required(found: T | None, inquiry_id: str) -> T:
+    if found is None:
+        raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
+    return found
+
+
+def _list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[Any]]:
+    """The named query led by the index that suits `filters` best, and the values that it takes after the limit."""
+    bounds = [(_LAST, UUID(int=2**128 - 1))]
+    if filters.until is not None:
+        bounds.append((filters.until, _SMALLEST_ID))  # no id is smaller: all at `until` are out
+    if after is not None:
+        bounds.append((after.received_at, UUID(after.inquiry_id)))
+    before, before_id = min(bounds)
+    values = (
+        _FIRST if filters.since is None else filters.since,
+        before,
+        before_id,
+        filters.category,
+        filters.sentiment,
+        filters.urgency,
+        filters.needs_review,
+        filters.department,
+        filters.escalated,
+        None if filters.status is None else filters.status == "resolved",
+    )
+    if filters.needs_review:  # from what the fewest inquiries pass, as a rule, to what most do
+        return "list_needs_review", values
+    if filters.status == "routed":
+        return "list_open", values
+    if filters.department is not None:
+        return "list_department", values
+    if filters.category is not None:
+        return "list_category", values
+    if filters.status == "resolved":
+        return "list_resolved", values
+    return "list_newest", values

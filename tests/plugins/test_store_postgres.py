@@ -1,0 +1,43 @@
+"""The store `postgres` against a real server: the contract, and what a server can do to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inquiry_svc.contracts import Host
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
+from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres, register_stores
+from tests.servers.postgres import PostgresServer, postgres_server
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    with server.database(f"test_{next(NUMBERS)}") as url:
+        yield url
+
+
+def opener(url: str) -> OpenStore:
+    return lambda: open_postgres(PostgresSettings(url), Host(Path(), Metrics()))
+
+
+class TestPostgresStore(DurableStoreContract):
+    @pytest.fixture
+    def open_store(self, url: str) -> OpenStore:
+        return opener(url)
+
+
+def test_it_is_offered_as_postgres() -> None:
+    assert [provider.name for provider in register_stores()] == ["postgres"]
