@@ -96,6 +96,7 @@ MODEL_INFO: Final = Gauge(
     "model_version_info",
     "1 for each model that is open.",
     {"model_name": OPEN, "version": OPEN, "sha": OPEN},
+    across="max",
 )
 CLASSIFIER_FALLBACKS: Final = Counter(
     "classifier_fallbacks_total",
@@ -122,8 +123,13 @@ DB_QUERY_DURATION: Final = Histogram(
 DB_CONNECTIONS_ACTIVE: Final = Gauge("db_connections_active", "Calls to the store in progress.")
 
 HEALTH: Final = Gauge(
-    "system_health_status", "1 when the component answered its last check, else 0.", {"component": COMPONENTS}
+    "system_health_status",
+    "1 when the component answered its last check, else 0; with several workers, 1 when it answered all of them.",
+    {"component": COMPONENTS},
+    across="min",
 )
+WORKERS_RUNNING: Final = Gauge("workers_running", "Processes that serve now.")
+WORKER_RESTARTS: Final = Counter("worker_restarts_total", "Workers that died unasked and are started again.")
 PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
 
 OWN_METRICS: Final[tuple[Metric, ...]] = tuple(value for value in globals().values() if isinstance(value, Metric))

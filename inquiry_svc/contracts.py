@@ -191,3 +191,5 @@ class Provider(Generic[T_co]):
     """A frozen dataclass with a default for each field: what may stand in `[<kind>.<name>]`."""
     extra: str | None = None
     """The optional dependency group that `open` needs, as in `pip install 'inquiry-svc[<extra>]'`."""
+    one_process: bool = False
+    """What it holds is seen by its own process alone: as a store it is refused with several workers."""

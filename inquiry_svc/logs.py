@@ -36,9 +36,10 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 @contextmanager
-def logging_to(stream: TextIO, settings: LoggingSettings) -> Iterator[None]:
+def logging_to(stream: TextIO, settings: LoggingSettings, *, worker: int | None = None) -> Iterator[None]:
     """Write all log lines to `stream` while open; on leaving, those still waiting are written.
 
+    Where several processes write to one stream, each line says which `worker` it is from.
     The stream may be lost to a thread that is stuck in writing to it: give one that nothing else needs at exit.
     """
     as_text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
@@ -47,7 +48,7 @@ def logging_to(stream: TextIO, settings: LoggingSettings) -> Iterator[None]:
     writer = threading.Thread(target=_write, args=(waiting, formatter, stream), name="log writer", daemon=True)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    root.handlers[:] = [_Enqueuing(waiting)]
+    root.handlers[:] = [_Enqueuing(waiting, worker)]
     root.setLevel(settings.level.upper())
     writer.start()
     try:
@@ -74,12 +75,18 @@ def _write(waiting: _Waiting, formatter: logging.Formatter, stream: TextIO) -> N
 class _Enqueuing(QueueHandler):
     """Renders what belongs to the calling task, then leaves the rest to the writing thread."""
 
+    def __init__(self, waiting: _Waiting, worker: int | None) -> None:
+        super().__init__(waiting)
+        self._worker = worker
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.message = record.getMessage()
         if record.name == "asyncio":  # further lines show the exception or the task, which may quote an inquiry
             record.message = record.message.partition("\n")[0]
         record.msg, record.args = record.message, None
         record.request_id = REQUEST_ID.get()
+        if self._worker is not None:
+            record.worker = self._worker
         record.exception = exception_fields(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
         record.exc_info = record.exc_text = record.stack_info = None
         return record

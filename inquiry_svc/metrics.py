@@ -1,7 +1,8 @@
 """The registry that counts, and the kinds of metric that it knows. `catalogue.py` lists the service's own metrics.
 
-A `Metric` says name, help, labels and buckets; `Metrics` holds the numbers of one service (there is no global registry)
-and hands exporters a `Snapshot`. All calls are made on the event loop's thread, so nothing is locked.
+A `Metric` says name, help, labels and buckets; `Metrics` holds the numbers of one process of a service (there is no
+global registry) and gives a `Snapshot`; `workers` makes one of those of several processes. All calls are made on the
+event loop's thread, so nothing is locked.
 
 The number of series is bounded by construction: a label either lists its values, or is `OPEN`. A metric whose labels
 are all closed has every combination at 0 from the start, so that a rate over it never meets a missing series. A metric
@@ -21,6 +22,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, overload
 from inquiry_svc.errors import PluginError
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+Across: TypeAlias = Literal["sum", "min", "max"]
 
 OPEN: Final = None
 """Instead of a label's values: they can't be listed beforehand."""
@@ -63,8 +65,9 @@ class Counter(Metric):
 
 @dataclass(frozen=True)
 class Gauge(Metric):
-    """Goes up and down."""
+    """Goes up and down. `across` says what the whole service shows where each worker process has its own value."""
 
+    across: Across = "sum"
     kind = "gauge"
     __hash__ = Metric.__hash__
 

@@ -7,7 +7,7 @@ Serving it over HTTP is `web`'s work.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +17,13 @@ from typing import Final
 import pluggy
 
 from inquiry_svc.admission import Admission
-from inquiry_svc.catalogue import MODEL_INFO, OWN_METRICS
+from inquiry_svc.catalogue import MODEL_INFO, OWN_METRICS, WORKERS_RUNNING
 from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, Router, Store
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
 from inquiry_svc.inquiries import Inquiry, Outcome, Prediction, Text
-from inquiry_svc.metrics import Metrics
+from inquiry_svc.metrics import Metrics, Snapshot
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
@@ -50,6 +50,10 @@ class Service:
     workload: Workload
     stopping: bool = False
     """Set when the stop has begun: readiness says 503 from then on."""
+    handing_over: bool = False
+    """Set before `stopping` where another worker has taken this one's place: readiness is the successor's then."""
+    numbers_of_all: Callable[[], Awaitable[Snapshot]] | None = None
+    """Asks every process of the service for its numbers; None where this is the only one."""
 
     async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
         """Triage and store. See `Pipeline.submit`."""
@@ -58,6 +62,10 @@ class Service:
     async def classify(self, text: Text) -> Prediction:
         """Triage without storing. See `Pipeline.classify`."""
         return await self.pipeline.classify(text)
+
+    async def snapshot(self) -> Snapshot:
+        """The numbers of the whole service, whichever of its processes is asked. Raises `Unavailable`."""
+        return self.metrics.snapshot() if self.numbers_of_all is None else await self.numbers_of_all()
 
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         """The inquiry was answered: its consultant has one less. Raises `InquiryNotFound`, `AlreadyResolved`."""
@@ -88,7 +96,7 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
 
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         workload = Workload()
-        await workload.read(store)
+        await enter(workload.kept_current(store))
         predictor = Predictor(
             classifier=classifier,
             fallback=fallback,
@@ -123,6 +131,7 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
         )
         for model in (classifier.model, fallback.model):
             metrics.series(MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest).set(1)
+        metrics.series(WORKERS_RUNNING).set(1)
         service = Service(settings, manager, metrics, store, exporters, health, pipeline, workload)
         await enter(pipeline.running())
         await enter(health.watched())
@@ -137,7 +146,7 @@ def _writable(data_dir: Path) -> Path:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         trial.touch()
-        trial.unlink()
+        trial.unlink(missing_ok=True)  # another worker may try at the same moment
     except OSError as error:
         raise ConfigurationError(
             f"data folder {str(data_dir)!r} can't be written: {error.strerror}; choose another with --data-dir"

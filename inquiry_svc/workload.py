@@ -1,16 +1,25 @@
 """How many unresolved inquiries each consultant holds, so that a router can spread them.
 
-Read from the store at start, then counted along; a row that another process stored is seen at the next reading.
+Read from the store at start and counted along. Other processes store and resolve as well, so it is read again now and
+then; in between, and while the store can't be asked, the numbers are this process's best knowledge.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import MappingProxyType
+from typing import Final
 
 from inquiry_svc.contracts import Store
 from inquiry_svc.inquiries import Outcome
+
+logger = logging.getLogger(__name__)
+
+_PERIOD_S: Final = 30.0
 
 
 class Workload:
@@ -21,8 +30,16 @@ class Workload:
     def open_inquiries(self) -> Mapping[str, int]:
         return MappingProxyType(self._open)
 
-    async def read(self, store: Store) -> None:
-        self._open = Counter(await store.open_inquiries())
+    @asynccontextmanager
+    async def kept_current(self, store: Store, *, period_s: float = _PERIOD_S) -> AsyncIterator[None]:
+        """Read now, where a failure is raised, and every period while open, where the old numbers stay."""
+        await self._read(store)
+        reading = asyncio.create_task(self._read_again(store, period_s), name="workload")
+        try:
+            yield
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     def take(self, outcome: Outcome) -> None:
         """The outcome was stored: its consultant has one more."""
@@ -33,3 +50,19 @@ class Workload:
         """The outcome was resolved."""
         if outcome.route.consultant is not None:
             self._open[outcome.route.consultant] -= 1
+
+    async def _read(self, store: Store) -> None:
+        """What is stored while the store counts may be missed until the next reading."""
+        self._open = Counter(await store.open_inquiries())
+
+    async def _read_again(self, store: Store, period_s: float) -> None:
+        failing = False
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await self._read(store)
+                failing = False
+            except Exception as error:
+                if not failing:
+                    logger.warning("open inquiries can't be counted; going on with the last numbers", exc_info=error)
+                failing = True

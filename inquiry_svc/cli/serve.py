@@ -1,4 +1,4 @@
-"""`inquiry-svc serve`: the service, until SIGTERM or SIGINT."""
+"""`inquiry-svc serve`: the service, until SIGTERM or SIGINT, in one process or in several workers and their parent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import gc
 import io
 import logging
+import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
@@ -19,15 +21,26 @@ from inquiry_svc.logs import logging_to
 
 logger = logging.getLogger(__name__)
 
+_KILL_AFTER_S: Final = 1.0
+"""What a worker may take longer to stop than `announce_stop_s` and `stop_timeout_s`."""
+
 
 @click.command()
 @click.option("--host", help="The address to listen on; 127.0.0.1 unless set.")
 @click.option("--port", type=int, help="The port to listen on; 8000 unless set, 0 for any free one.")
 @click.option("--data-dir", help="Where the embedded store keeps its file; ./inquiry-data unless set.")
-@click.option("--workers", type=int, help="Processes.")
+@click.option("--workers", type=int, help="Processes that share the port, one a core; 1 unless set.")
+@click.option("--worker", type=int, nargs=2, hidden=True)  # its number and its end of the link to the parent
 @config_option
-def serve(host: str | None, port: int | None, data_dir: str | None, workers: int | None, file: Path | None) -> None:
-    """Serve over HTTP until SIGTERM or SIGINT."""
+def serve(
+    host: str | None,
+    port: int | None,
+    data_dir: str | None,
+    workers: int | None,
+    worker: tuple[int, int] | None,
+    file: Path | None,
+) -> int:
+    """Serve over HTTP until SIGTERM or SIGINT. With several workers, SIGHUP renews them one after the other."""
     found = configured(
         file,
         {
@@ -37,20 +50,70 @@ def serve(host: str | None, port: int | None, data_dir: str | None, workers: int
             ("server", "workers"): workers,
         },
     )
-    server = found.settings.server
-    if server.workers != 1:
-        raise ConfigurationError(
-            f"server.workers is {server.workers}: this version serves from one process; leave it at 1 and start more "
-            "instances, each with a port and a data folder of its own"
-        )
-    from inquiry_svc.web.server import bound_socket
+    if worker is None and found.settings.server.workers == 1:
+        return _serve_alone(found)
+    _refuse_a_store_of_one_process(found)
+    if worker is None:
+        return _serve_with_workers(found, file)
+    return _serve_as_worker(found, *worker)
 
+
+def _serve_alone(found: Configured) -> int:
+    from inquiry_svc.web.port import bound_socket
+
+    server = found.settings.server
     with (
         logging_to(_own_stderr(), found.settings.logging),
         bound_socket(server.host, server.port) as bound,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        _runner() as runner,
     ):
         runner.run(_serve(found, bound))
+    return 0
+
+
+def _serve_as_worker(found: Configured, number: int, link_fd: int) -> int:
+    from inquiry_svc.web.port import bound_socket
+
+    server = found.settings.server
+    with (
+        logging_to(_own_stderr(), found.settings.logging, worker=number),
+        bound_socket(server.host, server.port, shared=True) as bound,
+        _runner() as runner,
+    ):
+        runner.run(_work(found, bound, link_fd))
+    return 0
+
+
+def _serve_with_workers(found: Configured, file: Path | None) -> int:
+    from inquiry_svc.web.port import held_port
+    from inquiry_svc.workers.parent import keep_workers
+
+    server = found.settings.server
+    with (
+        logging_to(_own_stderr(), found.settings.logging),
+        held_port(server.host, server.port) as (host, port),
+        asyncio.Runner() as runner,
+    ):
+        options = ["--host", host, "--port", str(port), "--data-dir", server.data_dir]
+        if file is not None:
+            options += ["--config", str(file)]
+
+        def command(number: int, link_fd: int) -> list[str]:
+            # -P: what lies in the current folder is not to be imported, as it is not by the parent.
+            start = [sys.executable, "-P", "-m", "inquiry_svc.cli", "serve"]
+            return [*start, *options, "--worker", str(number), str(link_fd)]
+
+        code = runner.run(
+            keep_workers(
+                server.workers,
+                command,
+                serving=partial(_say_where, host, port),
+                stop_limit_s=server.announce_stop_s + server.stop_timeout_s + _KILL_AFTER_S,
+            )
+        )
+        if code == 0:
+            logger.info("stopped")
+        return code
 
 
 async def _serve(found: Configured, bound: socket.socket) -> None:
@@ -63,11 +126,50 @@ async def _serve(found: Configured, bound: socket.socket) -> None:
             listening(service, bound),
         ):
             _spare_what_stays()
-            host, port = bound.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            logger.info("serving on http://%s:%d, try http://%s:%d/docs", shown, port, shown, port)
+            _say_where(*bound.getsockname()[:2])
             await stop.wait()
     logger.info("stopped")
+
+
+async def _work(found: Configured, bound: socket.socket, link_fd: int) -> None:
+    """The same for a worker, who is done as well when the parent is, or when told that a successor serves."""
+    from inquiry_svc.service import open_service
+    from inquiry_svc.web.server import listening, stop_signals
+    from inquiry_svc.workers.membership import joined
+
+    with stop_signals() as stop:
+        async with (
+            joined(link_fd, stop) as membership,
+            open_service(found.settings, found.manager, found.offers) as service,
+        ):
+
+            def hand_over() -> None:
+                service.handing_over = True
+                stop.set()
+
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hand_over)
+            membership.metrics = service.metrics
+            service.numbers_of_all = membership.numbers_of_all  # before the first scrape: counters would go down
+            async with listening(service, bound):
+                _spare_what_stays()
+                await membership.ready()
+                logger.info("serving")
+                await stop.wait()
+    logger.info("stopped")
+
+
+def _refuse_a_store_of_one_process(found: Configured) -> None:
+    name = found.settings.store.provider
+    if found.offers.provider("store", name).one_process:
+        raise ConfigurationError(
+            f"store {name!r} is seen by one process alone and server.workers is {found.settings.server.workers}; "
+            "choose another store, or 1 worker"
+        )
+
+
+def _say_where(host: str, port: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    logger.info("serving on http://%s:%d, try http://%s:%d/docs", shown, port, shown, port)
 
 
 def _spare_what_stays() -> None:
@@ -85,9 +187,9 @@ def _own_stderr() -> TextIO:
     return io.TextIOWrapper(io.FileIO(sys.stderr.fileno(), "w", closefd=False), write_through=True)
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def _runner() -> asyncio.Runner:
     if sys.platform == "win32":
-        return None
+        return asyncio.Runner()
     import uvloop
 
-    return uvloop.Loop
+    return asyncio.Runner(loop_factory=uvloop.Loop)

@@ -14,7 +14,8 @@ import aiohttp
 from inquiry_svc.config import load_settings
 from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.service import Service, open_service
-from inquiry_svc.web.server import bound_socket, listening
+from inquiry_svc.web.port import bound_socket
+from inquiry_svc.web.server import listening
 
 IN_MEMORY: Final[Mapping[str, Any]] = {
     "classifier.provider": "keyword",

@@ -32,7 +32,7 @@ async def live(request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
-    if service.stopping:
+    if service.stopping and not service.handing_over:
         return json_response(schemas.ProbeOut(status="stopping"), status=503)
     report = await service.health.ask()
     if report.status == "unhealthy":
@@ -45,5 +45,5 @@ async def metrics(request: web.Request) -> web.Response:
     exporter = next(iter(service.exporters.values()), None)
     if exporter is None:
         raise web.HTTPNotFound
-    page = await exporter.render(service.metrics.snapshot())
+    page = await exporter.render(await service.snapshot())
     return web.Response(body=page, headers={"Content-Type": exporter.content_type})

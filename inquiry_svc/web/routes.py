@@ -115,10 +115,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "GET",
         f"{_V1}/metrics",
         operations.metrics,
-        "Metrics for Prometheus.",
+        "Metrics for Prometheus, of the whole service whichever of its processes answers.",
         {200: None},
+        (503,),
         media_type="text/plain",
     ),
-    Endpoint("GET", "/metrics", operations.metrics, "The same.", {200: None}, media_type="text/plain"),
+    Endpoint("GET", "/metrics", operations.metrics, "The same.", {200: None}, (503,), media_type="text/plain"),
     Endpoint("GET", f"{_V1}/openapi.json", documentation.openapi, "This document.", {200: None}),
 )

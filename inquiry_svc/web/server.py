@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.service import Service
 from inquiry_svc.web.app import build_app
+from inquiry_svc.web.port import last_accepted, refused
 from inquiry_svc.web.protocol import HttpProtocol
 from inquiry_svc.web.receipt import Receipts
 
@@ -29,32 +28,13 @@ _LAST_READ_S: Final = 0.1
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises `ConfigurationError` when that can't be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with ExitStack() as closing_what_fails:
-            bound = closing_what_fails.enter_context(socket.socket(family, kind, protocol))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
-            bound.setblocking(False)
-            closing_what_fails.pop_all()
-            return bound
-    except OSError as error:
-        raise _refused(host, port, error) from error
-
-
-def _refused(host: str, port: int, error: OSError) -> ConfigurationError:
-    cure = "choose another with --port" if error.errno == errno.EADDRINUSE else "see --host and --port"
-    return ConfigurationError(f"can't listen on {host} port {port}: {error.strerror or error}; {cure}")
-
-
 @asynccontextmanager
 async def listening(service: Service, bound: socket.socket) -> AsyncIterator[None]:
     """Serve HTTP on the socket while open.
 
     Leaving drains: readiness says 503 for `announce_stop_s` while each answer asks its client to connect anew, then
-    the port closes, and what was accepted is answered for up to `stop_timeout_s`.
+    the port closes, and what was accepted is answered for up to `stop_timeout_s`. Where a successor serves already,
+    the port closes first: newcomers are the successor's.
     """
     settings = service.settings.server
     receipts = Receipts(settings, service.metrics)
@@ -83,22 +63,29 @@ async def listening(service: Service, bound: socket.socket) -> AsyncIterator[Non
         )
 
     try:
-        port = await asyncio.get_running_loop().create_server(make_protocol, sock=bound, backlog=_BACKLOG)
+        port = await loop.create_server(make_protocol, sock=bound, backlog=_BACKLOG)
     except OSError as error:
         host, port_number = bound.getsockname()[:2]
-        raise _refused(host, port_number, error) from error
+        raise refused(host, port_number, error) from error
+
+    async def close_port() -> None:
+        if port.is_serving():
+            waiting = last_accepted(bound)
+            port.close()
+            for connection in waiting:
+                await loop.connect_accepted_socket(make_protocol, connection)
+
     try:
         async with receipts.sweeping():
             yield
             service.stopping = True
+            if service.handing_over:
+                await close_port()
             logger.info("stopping: not ready any more")
             await asyncio.sleep(settings.announce_stop_s)
     finally:
         service.stopping = True
-        waiting = _accepted_until_now(bound)
-        port.close()
-        for connection in waiting:
-            await asyncio.get_running_loop().connect_accepted_socket(make_protocol, connection)
+        await close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
         await runner.cleanup()
 
@@ -112,15 +99,6 @@ def _closing_when_stopping(service: Service) -> Middleware:
         return response
 
     return close_when_stopping
-
-
-def _accepted_until_now(bound: socket.socket) -> list[socket.socket]:
-    """Clients the system has connected but nobody has met yet: closing the port would reset them."""
-    connections: list[socket.socket] = []
-    with suppress(OSError):  # nobody is left, or the port never opened
-        while True:
-            connections.append(bound.accept()[0])
-    return connections
 
 
 @contextmanager

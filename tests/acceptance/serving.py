@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 COMMAND: Final = str(Path(sys.executable).with_name("inquiry-svc"))
 START_LIMIT_S: Final = 30.0
 
@@ -32,6 +34,10 @@ class Serving:
     started_at: float
     """When the process was started, on `time.perf_counter`."""
     lines: list[str] = field(default_factory=list)
+
+    def workers(self) -> list[int]:
+        """The ids of its workers' processes, where it has any."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

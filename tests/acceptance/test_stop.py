@@ -22,7 +22,8 @@ from inquiry_svc.config import load_settings
 from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.service import open_service
 from inquiry_svc.testing.running import IN_MEMORY
-from inquiry_svc.web.server import bound_socket, listening
+from inquiry_svc.web.port import bound_socket
+from inquiry_svc.web.server import listening
 from tests.acceptance.serving import COMMAND, child_environ, serving
 
 SUBMIT = "/api/v1/inquiries/submit"

@@ -1,4 +1,8 @@
-"""The process itself as metrics, under the names that Prometheus clients use, and how late the event loop runs."""
+"""The process itself as metrics, under the names that Prometheus clients use, and how late the event loop runs.
+
+With several workers these are sums over them (the start is the earliest one's); their parent, which does next to
+nothing, is not counted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ CPU: Final = Counter("process_cpu_seconds_total", "User and system CPU time spen
 MEMORY: Final = Gauge("process_resident_memory_bytes", "Resident memory.")
 OPEN_FDS: Final = Gauge("process_open_fds", "Open file descriptors.")
 MAX_FDS: Final = Gauge("process_max_fds", "How many file descriptors may be open.")
-STARTED: Final = Gauge("process_start_time_seconds", "When the process started, in seconds since the epoch.")
+STARTED: Final = Gauge(
+    "process_start_time_seconds", "When the process started, in seconds since the epoch.", across="min"
+)
 LOOP_LAG: Final = Histogram(
     "event_loop_lag_seconds",
     "How late a callback ran that was due, asked once a period.",

@@ -1,0 +1,125 @@
+"""Makes one snapshot of several processes': counters and histograms are added, a gauge is combined as it declares.
+
+Pure functions. What a scrape once showed of a counter or a histogram never goes down: `retired` keeps what a dead
+process had counted, and `never_below` takes away what adding floats in another order may differ by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from inquiry_svc.metrics import (
+    MAX_OPEN_SERIES,
+    OPEN,
+    OVERFLOW,
+    Across,
+    Distribution,
+    Family,
+    Gauge,
+    Histogram,
+    Metric,
+    Snapshot,
+)
+
+Value: TypeAlias = float | Distribution
+Labels: TypeAlias = tuple[str, ...]
+
+
+def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """The numbers of all. A series that only some have is kept.
+
+    Two processes may declare one name differently while plugins are being exchanged: the first declaration holds, and
+    families that can't be added to it are left out.
+    """
+    metrics: dict[str, Metric] = {}
+    values: dict[str, dict[Labels, Value]] = {}
+    for family in (family for snapshot in snapshots for family in snapshot):
+        name = family.metric.name
+        if name not in metrics:
+            metrics[name], values[name] = family.metric, dict(family.values)
+        elif _shape(metrics[name]) == _shape(family.metric):
+            _take_in(values[name], family)
+    return [Family(metric, values[name]) for name, metric in metrics.items()]
+
+
+def retired(before: Snapshot, dead: Snapshot) -> Snapshot:
+    """What is left of a process that is over, added to what was left of others: its gauges are not.
+
+    Past `MAX_OPEN_SERIES`, what the dead one counted goes to the overflow: each life may bring other open labels.
+    """
+    known = {family.metric.name: family.values for family in before}
+    left = [_capped(family, known.get(family.metric.name, {})) for family in dead if not _is_gauge(family)]
+    return merged([before, left])
+
+
+def never_below(snapshot: Snapshot, earlier: Snapshot) -> Snapshot:
+    """The snapshot, with each counter and histogram that was higher in the earlier one as high as there."""
+    known = {family.metric.name: family for family in earlier if not _is_gauge(family)}
+    return [
+        Family(family.metric, _raised(family.values, before.values))
+        if (before := known.get(family.metric.name)) and _shape(before.metric) == _shape(family.metric)
+        else family
+        for family in snapshot
+    ]
+
+
+def _take_in(values: dict[Labels, Value], family: Family) -> None:
+    combine = _COMBINE[family.metric.across] if isinstance(family.metric, Gauge) else _added
+    for labels, value in family.values.items():
+        values[labels] = combine(values[labels], value) if labels in values else value
+
+
+def _shape(metric: Metric) -> tuple[object, ...]:
+    """Families of one shape can be added series by series."""
+    return metric.kind, tuple(metric.labels), metric.buckets if isinstance(metric, Histogram) else ()
+
+
+def _is_gauge(family: Family) -> bool:
+    return isinstance(family.metric, Gauge)
+
+
+def _added(a: Value, b: Value) -> Value:
+    if isinstance(a, Distribution) and isinstance(b, Distribution):
+        cumulative = tuple(x + y for x, y in zip(a.cumulative, b.cumulative, strict=True))
+        return Distribution(cumulative, a.sum + b.sum)
+    return _number(a) + _number(b)
+
+
+def _smaller(a: Value, b: Value) -> Value:
+    return min(_number(a), _number(b))
+
+
+def _larger(a: Value, b: Value) -> Value:
+    if isinstance(a, Distribution) and isinstance(b, Distribution):
+        cumulative = tuple(max(x, y) for x, y in zip(a.cumulative, b.cumulative, strict=True))
+        return Distribution(cumulative, max(a.sum, b.sum))
+    return max(_number(a), _number(b))
+
+
+def _number(value: Value) -> float:
+    if isinstance(value, Distribution):
+        raise TypeError("a distribution where a number is expected: the shapes were not compared")
+    return value
+
+
+_COMBINE: Final[Mapping[Across, Callable[[Value, Value], Value]]] = {"sum": _added, "min": _smaller, "max": _larger}
+
+
+def _raised(values: Mapping[Labels, Value], before: Mapping[Labels, Value]) -> Mapping[Labels, Value]:
+    return {labels: _larger(value, before[labels]) if labels in before else value for labels, value in values.items()}
+
+
+def _capped(family: Family, known: Mapping[Labels, Value]) -> Family:
+    """The family with what would be one series too many under the overflow label."""
+    is_open = [values is OPEN for values in family.metric.labels.values()]
+    free = MAX_OPEN_SERIES - len(known) if any(is_open) else len(family.values)
+    values: dict[Labels, Value] = {}
+    for labels, value in family.values.items():
+        kept = labels
+        if labels not in known:
+            free -= 1
+            if free < 0:
+                kept = tuple(OVERFLOW if is_it else label for is_it, label in zip(is_open, labels, strict=True))
+        values[kept] = _added(values[kept], value) if kept in values else value
+    return Family(family.metric, values)
