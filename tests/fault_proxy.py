@@ -11,13 +11,17 @@ Fault: TypeAlias = Literal["none", "hang", "reset", "garbage"]
 
 
 class FaultProxy:
-    """Change `fault` and `delay_s` (of each chunk of an answer) at any time."""
+    """Change what it does, and which server it leads to, at any time."""
 
     def __init__(self, server_port: int) -> None:
         self.fault: Fault = "none"
         self.delay_s = 0.0
+        """Of each chunk of an answer."""
+        self.answers_to_cut = 0
+        """So many of the next answers never arrive, though the server gave them: the connection breaks instead."""
+        self.server_port = server_port
+        """For connections to come."""
         self.port = 0
-        self._server_port = server_port
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,7 +29,7 @@ class FaultProxy:
         assert task
         self._tasks.add(task)
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._ask(reader, up_writer, writer))
@@ -51,6 +55,10 @@ class FaultProxy:
 
     async def _answer(self, up: asyncio.StreamReader, down: asyncio.StreamWriter) -> None:
         while chunk := await up.read(65536):
+            if self.answers_to_cut:
+                self.answers_to_cut -= 1
+                down.transport.abort()
+                raise ConnectionResetError
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             down.write(chunk)

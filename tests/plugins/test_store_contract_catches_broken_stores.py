@@ -7,10 +7,7 @@ is not collected, as its name does not begin with `Test`.
 from __future__ import annotations
 
 import asyncio
-import re
 import struct
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +22,7 @@ from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore, StoreContract
 from inquiry_svc_plugins.stores.memory import MemoryStore, open_memory
+from tests.plugins.suite_failures import names_of_tests, suite_failures
 
 
 class LosesARow(MemoryStore):
@@ -266,31 +264,8 @@ class BrokenForgetsAtExit(DurableStoreContract):
 
 @pytest.fixture(scope="module")
 def failed() -> set[tuple[str, str]]:
-    """Each failure of the suites above: the test, and the broken store (or "" where there is but one)."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--tb=no",
-        "-rf",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        __file__,
-    ]
     # One store is enough for the slowest test, which tries many values.
-    choice = [
-        "-o",
-        "python_classes=Broken",
-        "-k",
-        "(BrokenStores and (not last_bit or RoundsScores)) or BrokenForgets",
-    ]
-    run = subprocess.run([*command, *choice], capture_output=True, text=True, timeout=120, check=False)
-    found = re.findall(r"^FAILED \S+::(test_\w+)(?:\[(\w+)\])?", run.stdout, re.MULTILINE)
-    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
-    assert " error" not in run.stdout, run.stdout
-    return set(found)
+    return suite_failures(__file__, "(BrokenStores and (not last_bit or RoundsScores)) or BrokenForgets")
 
 
 @pytest.mark.parametrize(("store_type", "test"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", "in"))
@@ -299,7 +274,9 @@ def test_the_suite_fails_over(failed: set[tuple[str, str]], store_type: type[Sto
 
 
 def test_a_store_that_forgets_at_exit_is_not_durable(failed: set[tuple[str, str]]) -> None:
-    assert {test for test, store in failed if not store} >= _tests(DurableStoreContract) - _tests(StoreContract)
+    assert {test for test, store in failed if not store} >= names_of_tests(DurableStoreContract) - names_of_tests(
+        StoreContract
+    )
 
 
 def test_a_store_that_is_whole_fails_nothing(failed: set[tuple[str, str]]) -> None:
@@ -307,8 +284,4 @@ def test_a_store_that_is_whole_fails_nothing(failed: set[tuple[str, str]]) -> No
 
 
 def test_each_test_of_the_suite_fails_over_some_broken_store(failed: set[tuple[str, str]]) -> None:
-    assert {test for test, _ in failed} == _tests(DurableStoreContract)
-
-
-def _tests(suite: type) -> set[str]:
-    return {name for name in dir(suite) if name.startswith("test_")}
+    assert {test for test, _ in failed} == names_of_tests(DurableStoreContract)

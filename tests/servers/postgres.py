@@ -6,7 +6,6 @@ run as root, so then it runs as nobody, in a folder that is given to nobody.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import shutil
@@ -42,10 +41,12 @@ class PostgresServer:
         """Where it, or a proxy in front of it, listens."""
         return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
 
-    def start(self) -> None:
-        """Returns once it accepts connections."""
+    def start(self, *, max_file_mib: int | None = None) -> None:
+        """Returns once it accepts connections. None of its files can grow past `max_file_mib`, as on a full disk."""
         given = [f"--{name}={value}" for name, value in self.settings.items()]
         command = [str(self.bin / "postgres"), "-D", str(self.folder / "data"), f"--port={self.port}", *given]
+        if max_file_mib is not None:
+            command = ["sh", "-c", f'ulimit -f {max_file_mib * 2048}; exec "$0" "$@"', *command]
         give_up_at = time.monotonic() + START_LIMIT_S
         while not self._is_ready():
             assert time.monotonic() < give_up_at, self._log()
@@ -56,9 +57,6 @@ class PostgresServer:
     def _started(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd="/", **_as_nobody())
-
-    async def astart(self) -> None:
-        await asyncio.to_thread(self.start)
 
     def kill(self) -> None:
         """Like a power cut, for the server and each of its processes."""
@@ -101,6 +99,30 @@ class PostgresServer:
 @contextmanager
 def postgres_server(*, durable: bool = False, **settings: Any) -> Iterator[PostgresServer]:
     """A new cluster, running; killed and removed on leaving. Unless `durable`, its fsync is off."""
+    options = ("--auth=trust", "--no-sync", "--locale=C.UTF-8", "--encoding=UTF8", "--username=postgres")
+    with _server(durable=durable, **settings) as server:
+        _run([server.bin / "initdb", "-D", server.folder / "data", *options], **_as_nobody())
+        server.start()
+        yield server
+
+
+@contextmanager
+def postgres_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A copy that follows the primary and can only be read, until `promote`."""
+    with _server() as server:
+        _run(
+            [
+                *(server.bin / "pg_basebackup", "-D", server.folder / "data", "--checkpoint=fast", "--no-sync"),
+                *("--write-recovery-conf", "--wal-method=stream", f"--dbname={primary.url()}"),
+            ],
+            **_as_nobody(),
+        )
+        server.start()
+        yield server
+
+
+@contextmanager
+def _server(*, durable: bool = False, **settings: Any) -> Iterator[PostgresServer]:
     with TemporaryDirectory(prefix="inquiry-svc-postgres-") as name:
         folder = Path(name)
         server = PostgresServer(
@@ -118,10 +140,7 @@ def postgres_server(*, durable: bool = False, **settings: Any) -> Iterator[Postg
         )
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
-        options = ("--auth=trust", "--no-sync", "--locale=C.UTF-8", "--encoding=UTF8", "--username=postgres")
-        _run([server.bin / "initdb", "-D", folder / "data", *options], **_as_nobody())
         try:
-            server.start()
             yield server
         finally:
             server.kill()
@@ -150,7 +169,7 @@ def _as_nobody() -> dict[str, Any]:
 
 def _run(command: list[Any], **options: Any) -> str:
     words = list(map(str, command))
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd="/", check=False, **options)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, cwd="/", check=False, **options)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     printed: str = done.stdout
     return printed

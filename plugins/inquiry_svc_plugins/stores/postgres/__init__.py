@@ -25,7 +25,8 @@ class PostgresSettings:
     """Connections that write: at most so many transactions at a time."""
     readers: Count = 4
     """Connections that read, so that no slow question holds up a commit."""
-    connect_timeout_s: Seconds = 1.0
+    connect_timeout_s: Seconds = 0.5
+    """For one connection; a way to the server that swallowed the question is tried again after so long."""
     statement_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 1.4
     """PostgreSQL itself breaks off a statement that takes longer; keep it below `timeout_s` of [store]."""
     migrate_at_start: bool = True

@@ -36,6 +36,7 @@ _WORTH_ANOTHER_CONNECTION: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was told to end while nobody used it
     asyncpg.PostgresConnectionError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.SerializationError,
@@ -137,5 +138,7 @@ def connect_options(settings: PostgresSettings, role: Role) -> dict[str, Any]:
             "application_name": f"inquiry-svc {role}",
             "statement_timeout": str(int(settings.statement_timeout_s * 1000)),
             "default_transaction_read_only": "on" if role == "reader" else "off",
+            # A list's plan hangs on which filters are given; one for all of them would go through whole tables.
+            "plan_cache_mode": "force_custom_plan" if role == "reader" else "auto",
         },
     }

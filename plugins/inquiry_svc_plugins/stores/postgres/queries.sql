@@ -85,7 +85,8 @@ WITH resolved AS (
 SELECT count(*) FROM resolved
 
 -- The lists below have the same filters and differ in the index that leads them: with a leading filter that few
--- inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL lets all pass.
+-- inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL lets all pass;
+-- each is planned for its values (see `connect_options`), so that such a filter is no filter for the planner either.
 -- ($3, $4) is the end of the last page or of the window, whichever is older.
 
 -- name: list_newest
@@ -95,13 +96,13 @@ SELECT outcomes.* FROM (
     JOIN predictions AS p ON p.inquiry_id = i.inquiry_id
     JOIN routing_decisions AS r ON r.inquiry_id = i.inquiry_id
     WHERE i.timestamp >= $2 AND (i.timestamp, i.inquiry_id) < ($3, $4::uuid)
-        AND p.category = coalesce($5, p.category)
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.department = coalesce($9, r.department)
-        AND r.escalated = coalesce($10, r.escalated)
-        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+        AND ($5::text IS NULL OR p.category = $5)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($9::text IS NULL OR r.department = $9)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
+        AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
     ORDER BY i.timestamp DESC, i.inquiry_id DESC
     LIMIT $1
 ) AS page
@@ -115,13 +116,13 @@ SELECT outcomes.* FROM (
     JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
     WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
         AND p.needs_review
-        AND p.category = coalesce($5, p.category)
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.department = coalesce($9, r.department)
-        AND r.escalated = coalesce($10, r.escalated)
-        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+        AND ($5::text IS NULL OR p.category = $5)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($9::text IS NULL OR r.department = $9)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
+        AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
     ORDER BY p.timestamp DESC, p.inquiry_id DESC
     LIMIT $1
 ) AS page
@@ -135,12 +136,12 @@ SELECT outcomes.* FROM (
     JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
     WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
         AND r.resolved_at IS NULL
-        AND p.category = coalesce($5, p.category)
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.department = coalesce($9, r.department)
-        AND r.escalated = coalesce($10, r.escalated)
+        AND ($5::text IS NULL OR p.category = $5)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($9::text IS NULL OR r.department = $9)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
         AND NOT $11::boolean
     ORDER BY r.timestamp DESC, r.inquiry_id DESC
     LIMIT $1
@@ -155,12 +156,12 @@ SELECT outcomes.* FROM (
     JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
     WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
         AND r.resolved_at IS NOT NULL
-        AND p.category = coalesce($5, p.category)
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.department = coalesce($9, r.department)
-        AND r.escalated = coalesce($10, r.escalated)
+        AND ($5::text IS NULL OR p.category = $5)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($9::text IS NULL OR r.department = $9)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
         AND $11::boolean
     ORDER BY r.timestamp DESC, r.inquiry_id DESC
     LIMIT $1
@@ -175,12 +176,12 @@ SELECT outcomes.* FROM (
     JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
     WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
         AND r.department = $9
-        AND p.category = coalesce($5, p.category)
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.escalated = coalesce($10, r.escalated)
-        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+        AND ($5::text IS NULL OR p.category = $5)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
+        AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
     ORDER BY r.timestamp DESC, r.inquiry_id DESC
     LIMIT $1
 ) AS page
@@ -194,12 +195,12 @@ SELECT outcomes.* FROM (
     JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
     WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
         AND p.category = $5
-        AND p.sentiment = coalesce($6, p.sentiment)
-        AND p.urgency = coalesce($7, p.urgency)
-        AND p.needs_review = coalesce($8, p.needs_review)
-        AND r.department = coalesce($9, r.department)
-        AND r.escalated = coalesce($10, r.escalated)
-        AND (r.resolved_at IS NOT NULL) = coalesce($11, r.resolved_at IS NOT NULL)
+        AND ($6::text IS NULL OR p.sentiment = $6)
+        AND ($7::text IS NULL OR p.urgency = $7)
+        AND ($8::boolean IS NULL OR p.needs_review = $8)
+        AND ($9::text IS NULL OR r.department = $9)
+        AND ($10::boolean IS NULL OR r.escalated = $10)
+        AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
     ORDER BY p.timestamp DESC, p.inquiry_id DESC
     LIMIT $1
 ) AS page

@@ -79,7 +79,7 @@ class PostgresStore:
         return await self._readers.run(lambda connection: self._outcome(connection, known_id))
 
     async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
-        query, values = _list_query(filters, after)
+        query, values = list_query(filters, after)
         found = await self._readers.run(lambda connection: connection.fetch(self._queries[query], limit, *values))
         return [_outcome(row) for row in found]
 
@@ -198,7 +198,7 @@ def _required(found: T | None, inquiry_id: str) -> T:
     return found
 
 
-def _list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[Any]]:
+def list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[Any]]:
     """The named query led by the index that suits `filters` best, and the values that it takes after the limit."""
     bounds = [(_LAST, UUID(int=2**128 - 1))]
     if filters.until is not None:

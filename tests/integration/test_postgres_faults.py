@@ -1,0 +1,250 @@
+"""What can happen to PostgreSQL and to the way there: a quick and honest 503 at most, nothing half, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from inquiry_svc.testing.running import Running, running_service
+from tests.fault_proxy import FaultProxy, fault_proxy
+from tests.servers.postgres import PostgresServer, postgres_server, postgres_standby
+
+SUBMIT: Final = "/api/v1/inquiries/submit"
+LONGEST_S: Final = 2.0
+"""In which a client is answered, whatever happens."""
+BACK_S: Final = 1.0
+"""In which the first inquiry is stored once the server could do it."""
+NUMBERS: Final = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> Iterator[str]:
+    name = f"test_{next(NUMBERS)}"
+    with server.database(name):
+        yield name
+
+
+@asynccontextmanager
+async def behind_a_proxy(server: PostgresServer, database: str) -> AsyncIterator[tuple[Running, FaultProxy]]:
+    async with fault_proxy(server.port) as proxy:
+        url = server.url(database, port=proxy.port)
+        async with running_service({"store.provider": "postgres", "store.postgres.url": url}) as running:
+            for number in range(4):  # every connection knows its statements
+                assert (await submit(running, f"before {number}"))[0] == 201
+            yield running, proxy
+
+
+async def submit(running: Running, subject: str, body: str = "Charged twice.") -> tuple[int, float, Any]:
+    """Status, seconds and answer; the status is 201 or an honest 503, in time."""
+    inquiry = {"subject": subject, "body": body, "sender_email": "ana@example.org"}
+    started = time.perf_counter()
+    async with running.client.post(SUBMIT, json=inquiry, headers={"Idempotency-Key": subject}) as response:
+        answer = await response.json()
+        took_s = time.perf_counter() - started
+        assert response.status in (201, 503), answer
+        if response.status == 503:
+            assert int(response.headers["Retry-After"]) >= 1
+    assert took_s < LONGEST_S
+    return response.status, took_s, answer
+
+
+async def stored_again(running: Running, subject: str) -> float:
+    """Seconds until the inquiry, sent again whenever it is refused, is stored."""
+    started = time.perf_counter()
+    while (await submit(running, subject))[0] != 201:  # noqa: ASYNC110 (a server tells nobody)
+        await asyncio.sleep(0.01)
+    took_s = time.perf_counter() - started
+    print(f"stored {took_s:.3f} s after it could be")
+    assert took_s < BACK_S
+    return took_s
+
+
+def stored(server: PostgresServer, database: str) -> list[str]:
+    """The subjects of all inquiries, each of which is whole."""
+    whole = "SELECT count(*) FROM outcomes JOIN idempotency_keys USING (inquiry_id)"
+    subjects = server.sql("SELECT subject FROM inquiries ORDER BY subject", database).splitlines()
+    assert int(server.sql(whole, database)) == len(subjects)
+    return [subject for subject in subjects if not subject.startswith("before")]
+
+
+REFUSALS: Final = {
+    "25006": "read-only after a failover",
+    "40001": "serialization failure",
+    "53100": "disk full",
+    "53200": "out of memory",
+    "57014": "statement timeout",
+    "57P01": "shut down by the administrator",
+    "57P03": "starting up",
+    "58030": "input/output error",
+    "XX000": "internal error",
+}
+
+
+@pytest.mark.parametrize("sqlstate", REFUSALS)
+async def test_whatever_the_server_refuses_with_is_a_503_and_over_when_it_is(
+    sqlstate: str, server: PostgresServer, database: str
+) -> None:
+    async with behind_a_proxy(server, database) as (running, _):
+        server.sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$; "
+            "CREATE TRIGGER refusing BEFORE INSERT ON routing_decisions EXECUTE FUNCTION refuse()",
+            database,
+        )
+        assert [(await submit(running, "refused"))[0] for _ in range(3)] == [503] * 3
+        server.sql("DROP TRIGGER refusing ON routing_decisions", database)
+        await stored_again(running, "refused")
+    assert stored(server, database) == ["refused"]
+
+
+async def test_a_statement_that_takes_too_long_is_broken_off(server: PostgresServer, database: str) -> None:
+    async with behind_a_proxy(server, database) as (running, _):
+        locker = await asyncpg.connect(server.url(database))
+        async with locker.transaction():
+            await locker.execute("LOCK TABLE predictions IN ACCESS EXCLUSIVE MODE")
+            answers = await asyncio.gather(*(submit(running, f"locked {number}") for number in range(20)))
+            assert {status for status, _, _ in answers} == {503}
+        await locker.close()
+        await stored_again(running, "locked 0")
+    subjects = stored(server, database)  # those that waited for the first batch may have been written after it
+    assert len(set(subjects)) == len(subjects)
+    assert "locked 0" in subjects
+
+
+async def test_a_server_whose_connections_are_all_taken_is_a_503_until_one_is_free(
+    server: PostgresServer, database: str
+) -> None:
+    async with behind_a_proxy(server, database) as (running, _):
+        taken: list[Any] = []
+
+        async def take_all() -> None:
+            while True:
+                taken.append(await asyncpg.connect(server.url()))
+
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'inquiry-svc%'")
+        with pytest.raises(asyncpg.TooManyConnectionsError):
+            await take_all()
+        assert (await submit(running, "crowded"))[0] == 503
+        await asyncio.gather(*(connection.close() for connection in taken))
+        await stored_again(running, "crowded")
+    assert stored(server, database) == ["crowded"]
+
+
+async def test_a_disk_that_is_full_keeps_nothing_half_and_serves_again_when_there_is_room() -> None:
+    """The texts can't be compressed. A piece of the write-ahead log has 16 MiB, so a table is full before it is."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    acknowledged: list[str] = []
+    with postgres_server() as server:
+        server.kill()
+        server.start(max_file_mib=20)
+        async with behind_a_proxy(server, "postgres") as (running, _):
+            while True:
+                subjects = [f"large {next(NUMBERS)}" for _ in range(64)]
+                bodies = ["".join(dice.choices(LETTERS, k=10_000)) for _ in subjects]
+                sending = (submit(running, *each) for each in zip(subjects, bodies, strict=True))
+                statuses = [status for status, _, _ in await asyncio.gather(*sending)]
+                acknowledged += [each for each, status in zip(subjects, statuses, strict=True) if status == 201]
+                if 503 in statuses:
+                    break
+            assert (await submit(running, "no room", bodies[0]))[0] == 503
+            server.kill()
+            server.start()
+            await stored_again(running, "no room")
+        print(f"{len(acknowledged)} were stored before the disk was full")
+        assert set(stored(server, "postgres")) >= {*acknowledged, "no room"}
+
+
+LETTERS: Final = "".join(chr(number) for number in range(0x4E00, 0x4E00 + 4096))
+
+
+async def test_a_connection_that_dies_during_its_commit_is_asked_about_on_another(
+    server: PostgresServer, database: str
+) -> None:
+    async with behind_a_proxy(server, database) as (running, proxy):
+        for number in range(10):
+            proxy.answers_to_cut = 1
+            status, _, answer = await submit(running, f"cut {number}")
+            assert proxy.answers_to_cut == 0
+            assert (status, answer["subject"]) == (201, f"cut {number}")
+            proxy.answers_to_cut = 1
+            at = {"resolved_at": "2026-11-23T09:00:00Z"}
+            async with running.client.post(f"/api/v1/inquiries/{answer['inquiry_id']}/resolve", json=at) as response:
+                assert response.status == 200, "it was this call that resolved it"
+            proxy.answers_to_cut = 1
+            reviewed = {"category": "sales"}
+            async with running.client.post(
+                f"/api/v1/inquiries/{answer['inquiry_id']}/feedback", json=reviewed
+            ) as response:
+                assert response.status == 200
+    assert stored(server, database) == sorted(f"cut {number}" for number in range(10))
+    assert int(server.sql("SELECT count(*) FROM feedback", database)) == 10
+
+
+async def test_whose_answer_is_always_cut_off_is_told_503_and_has_one_inquiry(
+    server: PostgresServer, database: str
+) -> None:
+    async with behind_a_proxy(server, database) as (running, proxy):
+        proxy.answers_to_cut = 10**6
+        status, _, _ = await submit(running, "unknown")
+        assert status == 503
+        proxy.answers_to_cut = 0
+        await stored_again(running, "unknown")
+    assert stored(server, database) == ["unknown"]
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset"])
+async def test_a_way_to_the_server_that_fails_is_a_503_in_time_and_used_again_when_well(
+    fault: Any, server: PostgresServer, database: str
+) -> None:
+    async with behind_a_proxy(server, database) as (running, proxy):
+        proxy.fault = fault
+        answers = await asyncio.gather(*(submit(running, f"failing {number}") for number in range(30)))
+        assert {status for status, _, _ in answers} == {503}
+        print(f"{fault}: the slowest of 30 was told after {max(took_s for _, took_s, _ in answers):.2f} s")
+        proxy.fault = "none"
+        await stored_again(running, "failing 0")
+    assert "failing 0" in stored(server, database)
+
+
+async def test_a_restart_of_the_server_costs_nobody_an_answer(server: PostgresServer, database: str) -> None:
+    async with behind_a_proxy(server, database) as (running, _):
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'inquiry-svc%'")
+        answers = await asyncio.gather(*(submit(running, f"restarted {number}") for number in range(30)))
+        assert {status for status, _, _ in answers} == {201}
+        assert (await submit(running, "restarted 0"))[2]["inquiry_id"] == answers[0][2]["inquiry_id"]
+    assert len(stored(server, database)) == 30
+
+
+async def test_a_failover_is_followed_and_loses_nothing(server: PostgresServer, database: str) -> None:
+    async with behind_a_proxy(server, database) as (running, proxy):
+        with postgres_standby(server) as standby:
+            assert (await submit(running, "on the first"))[0] == 201
+            arrived = "SELECT count(*) FROM inquiries WHERE subject = 'on the first'"
+            async with asyncio.timeout(10):
+                while standby.sql(arrived, database) != "1":  # noqa: ASYNC110 (a server tells nobody)
+                    await asyncio.sleep(0.01)
+            proxy.server_port, proxy.fault = standby.port, "reset"
+            assert (await submit(running, "meanwhile"))[0] == 503
+            proxy.fault = "none"
+            assert [(await submit(running, "meanwhile"))[0] for _ in range(3)] == [503] * 3, "it can't be written yet"
+            async with running.client.get("/api/v1/health") as response:
+                assert response.status == 503
+            standby.sql("SELECT pg_promote()")
+            await stored_again(running, "meanwhile")
+            assert stored(standby, database) == ["meanwhile", "on the first"]

@@ -1,0 +1,111 @@
+"""How PostgreSQL goes about each query of the store among a million inquiries: by an index, not through all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from inquiry_svc.contracts import Filters, Host, Position
+from inquiry_svc.metrics import Metrics
+from inquiry_svc_plugins.stores.named_sql import read_queries
+from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres
+from inquiry_svc_plugins.stores.postgres.connections import connect_options
+from inquiry_svc_plugins.stores.postgres.store import list_query
+from tests.servers.postgres import PostgresServer, postgres_server
+
+pytestmark = [pytest.mark.xdist_group("million"), pytest.mark.timeout(300)]
+
+ROWS: Final = 1_000_000
+NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
+"""The newest was received then, the others a minute apart before it."""
+
+FILL: Final = (Path(__file__).parent / "million_inquiries.sql").read_text()
+
+
+@pytest.fixture(scope="module")
+def million() -> Iterator[PostgresServer]:
+    with postgres_server(shared_buffers="256MB", maintenance_work_mem="256MB") as server:
+        migrate(server)
+        started = time.perf_counter()
+        server.sql(FILL.replace(":rows", str(ROWS)).replace(":now", f"'{NOW.isoformat()}'::timestamptz"))
+        server.sql("VACUUM ANALYZE")
+        print(f"{ROWS:,} inquiries made in {time.perf_counter() - started:.1f} s")
+        yield server
+
+
+def migrate(server: PostgresServer) -> None:
+    async def open_and_close() -> None:
+        async with open_postgres(PostgresSettings(server.url()), Host(Path(), Metrics())):
+            pass
+
+    asyncio.run(open_and_close())
+
+
+def listing(**filters: Any) -> tuple[str, Sequence[Any]]:
+    after = filters.pop("after", None)
+    name, values = list_query(Filters(**filters), after)
+    return name, (50, *values)
+
+
+WEEK: Final = NOW - timedelta(days=7)
+DEEP: Final = Position(NOW - timedelta(days=300), "00000000-0000-0000-0000-000000000000")
+
+HALF: Final = "stats of a year"
+"""Half of the rows: to go through all is the quickest way."""
+
+QUERIES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
+    "newest": listing(),
+    "newest, deep in the pages": listing(after=DEEP),
+    "newest, a window": listing(since=WEEK, until=NOW - timedelta(days=1)),
+    "sentiment": listing(sentiment="negative"),
+    "urgency": listing(urgency="critical"),
+    "escalated": listing(escalated=True),
+    "needs review": listing(needs_review=True),
+    "needs review, of one category": listing(needs_review=True, category="legal"),
+    "open": listing(status="routed"),
+    "open, of one department": listing(status="routed", department="legal"),
+    "resolved": listing(status="resolved"),
+    "department": listing(department="hr"),
+    "department, deep in the pages": listing(department="hr", after=DEEP),
+    "category": listing(category="sales"),
+    "category and department": listing(category="sales", department="sales"),
+    "stats of a week": ("stats", (WEEK, NOW)),
+    "stats of a month": ("stats", (NOW - timedelta(days=30), NOW)),
+    HALF: ("stats", (NOW - timedelta(days=365), NOW)),
+    "consultants' loads": ("consultant_loads", ()),
+    "one inquiry": ("outcome", ("00000000-0000-7000-8000-000000000001",)),
+}
+
+
+@pytest.mark.parametrize("what", QUERIES)
+async def test_no_query_goes_through_a_whole_table(what: str, million: PostgresServer) -> None:
+    name, values = QUERIES[what]
+    connection = await asyncpg.connect(million.url(), **connect_options(PostgresSettings(), "reader"))
+    try:
+        query = read_queries("inquiry_svc_plugins.stores.postgres")[name]
+        found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)
+    finally:
+        await connection.close()
+    explained = json.loads(found)[0]
+    read = {(node["Node Type"], node.get("Relation Name")) for node in nodes(explained["Plan"])}
+    print(f"{what}: {explained['Execution Time']:.1f} ms; {sorted(kind for kind, table in read if table)}")
+    whole = {table for kind, table in read if kind == "Seq Scan" and table in LARGE}
+    assert not whole or what == HALF, json.dumps(explained, indent=1)
+    assert explained["Execution Time"] < 1400, "the statement timeout would break it off"
+
+
+LARGE: Final = {"inquiries", "predictions", "routing_decisions", "idempotency_keys"}
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
