@@ -14,9 +14,11 @@ from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "queue")
 STAGES: Final = ("classify", "store")
-OPERATIONS: Final = ("save", "get", "list", "feedback", "resolve", "stats")
+OPERATIONS: Final = ("save", "get", "list", "feedback", "resolve", "stats", "review_queue")
+STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+_RESOLUTION_S: Final = (60, 300, 900, 3600, 14_400, 86_400, 259_200)  # 1, 5, 15 min, 1, 4 h, 1, 3 days
 _CONFIDENCE: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 HTTP_REQUESTS: Final = Counter(
@@ -27,7 +29,7 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_REQUEST_DURATION: Final = Histogram(
     "http_request_duration_seconds",
     "Time from a request's complete header to its answer.",
-    {"endpoint": OPEN},
+    {"endpoint": OPEN, "status_class": STATUS_CLASSES},
     buckets=_LATENCY_S,
 )
 HTTP_REQUESTS_ACTIVE: Final = Gauge("http_requests_active", "Requests being worked on now.")
@@ -74,6 +76,42 @@ ROUTING_DECISIONS: Final = Counter(
 PRIORITY_SCORE: Final = Histogram(
     "inquiry_priority_score", "Priority of the inquiries stored, 0 to 100.", buckets=tuple(range(10, 101, 10))
 )
+SATISFACTION: Final = Gauge(
+    "customer_satisfaction_score",
+    "Estimated satisfaction of those who wrote, 1 to 5, from the sentiment of what they wrote: nobody was asked. "
+    "Negative is 1, neutral 3, positive 5, weighted by the model's probabilities; an exponentially weighted mean over "
+    "about the last 50 inquiries stored for the department; with several workers, the mean of theirs.",
+    {"department": DEPARTMENTS},
+    across="mean",
+    starts_at_0=False,
+)
+SATISFACTION_COUNT: Final = Gauge(
+    "customer_satisfaction_score_count",
+    "Inquiries behind customer_satisfaction_score, of the processes that run now.",
+    {"department": DEPARTMENTS},
+)
+RESOLUTION: Final = Histogram(
+    "inquiry_processing_efficiency_seconds",
+    "Time from receiving an inquiry to its resolution, of those resolved. The guide calls it "
+    "inquiry_processing_efficiency; a recording rule keeps that name.",
+    {"department": DEPARTMENTS},
+    buckets=_RESOLUTION_S,
+)
+RESOLVED: Final = Counter(
+    "inquiries_resolved_total",
+    "Inquiries resolved, by whether it was done by their due time.",
+    {"within_sla": ("true", "false")},
+)
+REVIEW_QUEUE_SIZE: Final = Gauge(
+    "review_queue_size",
+    "Inquiries in the store that a person should look at and nobody has, counted up to 10,000.",
+    across="max",
+)
+REVIEW_QUEUE_AGE: Final = Gauge(
+    "review_queue_oldest_age_seconds",
+    "Time since the inquiry that has waited longest for a person was received; 0 when none waits.",
+    across="max",
+)
 
 MODEL_PREDICTIONS: Final = Counter(
     "model_predictions_total",
@@ -98,6 +136,18 @@ MODEL_INFO: Final = Gauge(
     {"model_name": OPEN, "version": OPEN, "sha": OPEN},
     across="max",
 )
+MODEL_FEEDBACK: Final = Counter(
+    "model_feedback_total",
+    "Times that a person said the right category of an inquiry, by what the model had said and whether it was that.",
+    {"model_name": OPEN, "category": CATEGORIES, "correct": ("true", "false")},
+)
+MODEL_ACCURACY: Final = Gauge(
+    "model_accuracy_score",
+    "Share that was correct of the feedback in model_feedback_total since this process started; with several workers, "
+    "the mean of those that got any. For an alert, which needs a window and a number, divide model_feedback_total.",
+    {"model_name": OPEN, "category": CATEGORIES},
+    across="mean",
+)
 CLASSIFIER_FALLBACKS: Final = Counter(
     "classifier_fallbacks_total",
     "Texts answered by the fallback classifier: the first one raised, did not answer in time, or is being rested.",
@@ -121,6 +171,11 @@ DB_QUERY_DURATION: Final = Histogram(
     buckets=_LATENCY_S,
 )
 DB_CONNECTIONS_ACTIVE: Final = Gauge("db_connections_active", "Calls to the store in progress.")
+DB_CONNECTIONS: Final = Gauge(
+    "db_connections",
+    "Connections of the store's pools: open and idle, open and working, and how many there may be. 0 without a pool.",
+    {"state": ("idle", "active", "max")},
+)
 
 HEALTH: Final = Gauge(
     "system_health_status",

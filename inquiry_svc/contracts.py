@@ -122,6 +122,28 @@ class Stats:
     """Of the inquiries answered or overdue by now: the share answered by their due time."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewQueue:
+    """The inquiries that need review: a person should look, and nobody has."""
+
+    size: int
+    """A queue of more than 10,000, which is walked away from rather than worked off, may be said to have so many."""
+    oldest_received_at: datetime | None
+    """None when it is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The connections of a store at one moment."""
+
+    idle: int = 0
+    active: int = 0
+    maximum: int = 0
+
+    def __add__(self, other: Pool) -> Pool:
+        return Pool(self.idle + other.idle, self.active + other.active, self.maximum + other.maximum)
+
+
 class Store(Protocol):
     """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept."""
 
@@ -150,6 +172,12 @@ class Store(Protocol):
 
     async def open_inquiries(self) -> Mapping[str, int]:
         """How many unresolved inquiries each consultant holds; consultants with none may be missing."""
+
+    async def review_queue(self) -> ReviewQueue:
+        """What waits for a person now. Asked every few seconds, so it must be quick however much is stored."""
+
+    def pool(self) -> Pool:
+        """How many of its connections work now; `Pool()` for a store without any. Asked every few seconds."""
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless a write would succeed now."""

@@ -1,6 +1,7 @@
-"""What happened to a batch, told to the plugins that watch (`on_received` ... `on_failed` in `hookspecs.py`).
+"""What happened, told to the plugins that watch (`on_received` ... `on_resolved` in `hookspecs.py`).
 
-Events only inform: nothing that a watcher does changes what happens next. Each is made once a batch.
+Events only inform: nothing that a watcher does changes what happens next. Each is made once a batch, and the last two
+once for what a person did.
 """
 
 from __future__ import annotations
@@ -55,3 +56,17 @@ class Failed:
     stage: Stage
     count: int
     error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A person said what an inquiry should have been: `outcome.feedback`, which is stored."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An inquiry was answered, at `outcome.resolved_at`, which is stored."""
+
+    outcome: Outcome

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from inquiry_svc.catalogue import DB_CONNECTIONS_ACTIVE, DB_QUERY_DURATION, OPERATIONS
-from inquiry_svc.contracts import Filters, Position, Stats, Store
+from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats, Store
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
@@ -53,6 +53,13 @@ class GuardedStore:
     async def open_inquiries(self) -> Mapping[str, int]:
         async with self._call("stats"):
             return await self._store.open_inquiries()
+
+    async def review_queue(self) -> ReviewQueue:
+        async with self._call("review_queue"):
+            return await self._store.review_queue()
+
+    def pool(self) -> Pool:
+        return self._store.pool()
 
     async def check(self) -> None:
         async with asyncio.timeout(self._timeout_s):

@@ -3,7 +3,7 @@
 Three rules hold for all of them and are checked at start by `plugins.build_manager`:
 
 1. A hook is a plain `def` that hands over objects; the objects may be async. An `async def` implementation is refused.
-2. Hooks run at start or once a batch, never once an inquiry.
+2. Hooks run at start, once a batch or once for what a person did, never once an inquiry.
 3. Registration decides, events only watch: configuration picks providers by name, and a watcher that raises is logged,
    counted under its plugin's name and changes nothing.
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from inquiry_svc.contracts import Cache, Classifier, Exporter, Provider, Router, Store
-    from inquiry_svc.events import Classified, Failed, Received, Routed, Stored
+    from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
     from inquiry_svc.metrics import Metric, Metrics
     from inquiry_svc.service import Service
 
@@ -117,3 +117,16 @@ def on_stored(event: Stored, metrics: Metrics) -> None:
 @hookspec
 def on_failed(event: Failed, metrics: Metrics) -> None:
     """Some or all of a batch got no answer."""
+
+
+# What is watched: called once for what a person did.
+
+
+@hookspec
+def on_reviewed(event: Reviewed, metrics: Metrics) -> None:
+    """Somebody said what an inquiry should have been; it is stored."""
+
+
+@hookspec
+def on_resolved(event: Resolved, metrics: Metrics) -> None:
+    """An inquiry was answered; it is stored."""

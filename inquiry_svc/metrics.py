@@ -22,7 +22,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, overload
 from inquiry_svc.errors import PluginError
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
-Across: TypeAlias = Literal["sum", "min", "max"]
+Across: TypeAlias = Literal["sum", "min", "max", "mean"]
 
 OPEN: Final = None
 """Instead of a label's values: they can't be listed beforehand."""
@@ -52,8 +52,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Counter(Metric):
-    """Only goes up; its name ends in `_total`."""
+    """Only goes up; its name ends in `_total`. `across` is "max" where each process reads the machine's own count."""
 
+    across: Literal["sum", "max"] = "sum"
     kind = "counter"
     __hash__ = Metric.__hash__
 
@@ -68,6 +69,8 @@ class Gauge(Metric):
     """Goes up and down. `across` says what the whole service shows where each worker process has its own value."""
 
     across: Across = "sum"
+    starts_at_0: bool = True
+    """If false, a series is there from its first `set` on: on a scale from 1 to 5, 0 would be a lie."""
     kind = "gauge"
     __hash__ = Metric.__hash__
 
@@ -180,7 +183,7 @@ class Metrics:
             raise PluginError(f"metric {metric.name!r} is declared twice; give one of them another name")
         self._by_name[metric.name] = metric
         closed = [values for values in metric.labels.values() if values is not OPEN]
-        complete = len(closed) == len(metric.labels)
+        complete = len(closed) == len(metric.labels) and not (isinstance(metric, Gauge) and not metric.starts_at_0)
         self._series[metric] = {labels: _new_series(metric) for labels in product(*closed)} if complete else {}
 
     @overload
@@ -209,6 +212,23 @@ class Metrics:
         if len(known) >= MAX_OPEN_SERIES:
             values = tuple(OVERFLOW if metric.labels[name] is OPEN else labels[name] for name in metric.labels)
         return known.setdefault(values, _new_series(metric))
+
+    def record_custom_metric(self, name: str | None = None, **labels: str) -> None:
+        """Count one on a counter by its name or, without a name, on the one counter that has just these labels.
+
+        The guide's call, for whoever has no hold of the metric itself; `series` is quicker. Raises `ValueError` unless
+        there is exactly one such counter.
+        """
+        found = [
+            metric
+            for metric in self._series
+            if isinstance(metric, Counter) and name in (None, metric.name) and labels.keys() == metric.labels.keys()
+        ]
+        if len(found) != 1:
+            which = "no counter" if not found else f"{len(found)} counters, {', '.join(m.name for m in found)},"
+            called = "" if name is None else f" called {name!r}"
+            raise ValueError(f"{which}{called} with the labels {list(labels)}; declare one, or name the one you mean")
+        self.series(found[0], **labels).inc()
 
     def remove(self, metric: Metric, **labels: str) -> None:
         """Forget a series whose time is over, such as the version of a model that was replaced."""

@@ -1,11 +1,27 @@
-"""Turns what happened to a batch into the service's own metrics: a watcher like any plugin's."""
+"""Turns what happened into the service's own metrics: a watcher like any plugin's."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from inquiry_svc import catalogue
-from inquiry_svc.events import Classified, Failed, Received, Routed, Stored
+from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.inquiries import CATEGORIES, Model, Outcome, Verdict
 from inquiry_svc.metrics import Metrics
+
+_SATISFACTION_OVER: Final = 50
+"""A new inquiry moves the estimate by one part in so many; until there are so many it is their plain mean."""
+
+
+def begin_with(model: Model, metrics: Metrics) -> None:
+    """Have the series of a model that was opened stand at 0: what is missing can't be divided by."""
+    metrics.series(catalogue.MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest).set(1)
+    metrics.series(catalogue.MODEL_CONFIDENCE, model_name=model.name)
+    for category in CATEGORIES:
+        metrics.series(catalogue.MODEL_PREDICTIONS, model_name=model.name, prediction=category)
+        for correct in ("true", "false"):
+            metrics.series(catalogue.MODEL_FEEDBACK, model_name=model.name, category=category, correct=correct)
 
 
 @hookimpl
@@ -47,4 +63,43 @@ def on_stored(event: Stored, metrics: Metrics) -> None:
             escalated="true" if route.escalated else "false",
         ).inc()
         priority_score.observe(route.priority_score)
+        _estimate_satisfaction(outcome, metrics)
     metrics.series(catalogue.NEEDS_REVIEW).inc(sum(o.prediction.needs_review for o in event.outcomes))
+
+
+@hookimpl
+def on_reviewed(event: Reviewed, metrics: Metrics) -> None:
+    prediction, feedback = event.outcome.prediction, event.outcome.feedback
+    if feedback is None or feedback.category is None:
+        return
+    labels = {"model_name": prediction.model.name, "category": prediction.verdict.category.label}
+    correct = metrics.series(catalogue.MODEL_FEEDBACK, correct="true", **labels)
+    wrong = metrics.series(catalogue.MODEL_FEEDBACK, correct="false", **labels)
+    (correct if feedback.category == labels["category"] else wrong).inc()
+    metrics.series(catalogue.MODEL_ACCURACY, **labels).set(correct.value / (correct.value + wrong.value))
+
+
+@hookimpl
+def on_resolved(event: Resolved, metrics: Metrics) -> None:
+    received_at, resolved_at = event.outcome.inquiry.received_at, event.outcome.resolved_at
+    if resolved_at is None:
+        return
+    # Both moments may be the caller's: an answer from before the question takes no time, not less.
+    took_s = max(0.0, (resolved_at - received_at).total_seconds())
+    metrics.series(catalogue.RESOLUTION, department=event.outcome.route.department).observe(took_s)
+    within_sla = "true" if resolved_at <= event.outcome.route.sla_due_at else "false"
+    metrics.series(catalogue.RESOLVED, within_sla=within_sla).inc()
+
+
+def _estimate_satisfaction(outcome: Outcome, metrics: Metrics) -> None:
+    score = metrics.series(catalogue.SATISFACTION, department=outcome.route.department)
+    count = metrics.series(catalogue.SATISFACTION_COUNT, department=outcome.route.department)
+    count.set(count.value + 1)
+    weight = 1 / min(count.value, _SATISFACTION_OVER)
+    score.set(score.value + weight * (_satisfaction(outcome.prediction.verdict) - score.value))
+
+
+def _satisfaction(verdict: Verdict) -> float:
+    """1 for negative, 3 for neutral, 5 for positive, weighted by their probabilities."""
+    positive, neutral = verdict.scores[len(CATEGORIES) : len(CATEGORIES) + 2]
+    return min(5.0, 1 + 4 * (positive + neutral / 2))

@@ -17,18 +17,21 @@ from typing import Final
 import pluggy
 
 from inquiry_svc.admission import Admission
-from inquiry_svc.catalogue import MODEL_INFO, OWN_METRICS, WORKERS_RUNNING
+from inquiry_svc.catalogue import OWN_METRICS, WORKERS_RUNNING
 from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, Router, Store
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.events import Resolved, Reviewed
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
-from inquiry_svc.inquiries import Inquiry, Outcome, Prediction, Text
+from inquiry_svc.inquiries import Feedback, Inquiry, Outcome, Prediction, Text
 from inquiry_svc.metrics import Metrics, Snapshot
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.recording import begin_with
 from inquiry_svc.settings import Settings
+from inquiry_svc.store_gauges import store_gauges_kept_current
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
 
@@ -38,7 +41,7 @@ VERSION: Final = importlib.metadata.version("inquiry-svc")
 
 @dataclass(slots=True)
 class Service:
-    """An open service. `submit` and `classify` are the way in; the rest is there to be read."""
+    """An open service. Its methods are the way in; the rest is there to be read."""
 
     settings: Settings
     manager: pluggy.PluginManager
@@ -48,6 +51,7 @@ class Service:
     health: Health
     pipeline: Pipeline
     workload: Workload
+    watchers: Watchers
     stopping: bool = False
     """Set when the stop has begun: readiness says 503 from then on."""
     handing_over: bool = False
@@ -67,10 +71,17 @@ class Service:
         """The numbers of the whole service, whichever of its processes is asked. Raises `Unavailable`."""
         return self.metrics.snapshot() if self.numbers_of_all is None else await self.numbers_of_all()
 
+    async def give_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+        """A person says what the inquiry should have been. Raises `InquiryNotFound`."""
+        outcome = await self.store.add_feedback(inquiry_id, feedback)
+        self.watchers.tell(Reviewed(outcome))
+        return outcome
+
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         """The inquiry was answered: its consultant has one less. Raises `InquiryNotFound`, `AlreadyResolved`."""
         outcome = await self.store.resolve(inquiry_id, resolved_at)
         self.workload.give_back(outcome)
+        self.watchers.tell(Resolved(outcome))
         return outcome
 
 
@@ -97,6 +108,7 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         workload = Workload()
         await enter(workload.kept_current(store))
+        await enter(store_gauges_kept_current(store, metrics))
         predictor = Predictor(
             classifier=classifier,
             fallback=fallback,
@@ -108,12 +120,13 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
             review_below=settings.review.below_confidence,
         )
         admission = Admission(settings.batching.places, metrics)
+        watchers = Watchers(manager, metrics)
         pipeline = Pipeline(
             predictor=predictor,
             router=router,
             store=store,
             workload=workload,
-            watchers=Watchers(manager, metrics),
+            watchers=watchers,
             admission=admission,
             metrics=metrics,
             max_batch=settings.batching.max_batch,
@@ -130,9 +143,9 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
             metrics,
         )
         for model in (classifier.model, fallback.model):
-            metrics.series(MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest).set(1)
+            begin_with(model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
-        service = Service(settings, manager, metrics, store, exporters, health, pipeline, workload)
+        service = Service(settings, manager, metrics, store, exporters, health, pipeline, workload, watchers)
         await enter(pipeline.running())
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):

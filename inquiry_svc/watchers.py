@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 import pluggy
 
 from inquiry_svc.catalogue import PLUGIN_ERRORS
-from inquiry_svc.events import Classified, Failed, Received, Routed, Stored
+from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-Event: TypeAlias = Received | Classified | Routed | Stored | Failed
+Event: TypeAlias = Received | Classified | Routed | Stored | Failed | Reviewed | Resolved
 
 _HOOKS: Final[dict[type[Event], str]] = {
     Received: "on_received",
@@ -23,6 +23,8 @@ _HOOKS: Final[dict[type[Event], str]] = {
     Routed: "on_routed",
     Stored: "on_stored",
     Failed: "on_failed",
+    Reviewed: "on_reviewed",
+    Resolved: "on_resolved",
 }
 
 

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inquiry_svc.contracts import Filters, Position, Store
+from inquiry_svc.contracts import Filters, Position, ReviewQueue, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
@@ -231,6 +231,32 @@ class StoreContract:
                 expected[outcome.route.consultant] -= 1
         del expected[None]
         assert +Counter(await store.open_inquiries()) == +expected, f"seed {seed}"
+
+    async def test_the_review_queue_is_what_a_plain_count_finds(self, store: Store) -> None:
+        assert await store.review_queue() == ReviewQueue(0, None)
+        seed, outcomes = random_outcomes()
+        await store.save(outcomes)
+        waiting = sorted((each for each in outcomes if each.prediction.needs_review), key=_place)
+        while waiting:
+            oldest = waiting[0].inquiry
+            assert await store.review_queue() == ReviewQueue(len(waiting), oldest.received_at), f"seed {seed}"
+            await store.add_feedback(oldest.inquiry_id, _FEEDBACK)
+            waiting.pop(0)
+        assert await store.review_queue() == ReviewQueue(0, None)
+
+    async def test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks(
+        self, store: Store
+    ) -> None:
+        asking = [asyncio.create_task(store.list(Filters(), limit=9, after=None)) for _ in range(50)]
+        while not all(task.done() for task in asking):
+            pool = store.pool()
+            assert pool.idle >= 0 <= pool.active
+            assert pool.idle + pool.active <= pool.maximum
+            await asyncio.sleep(0)
+        await asyncio.gather(*asking)
+        async with asyncio.timeout(5):
+            while store.pool().active:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.001)
 
     async def test_a_store_that_works_passes_its_own_check(self, store: Store) -> None:
         await store.check()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import uuid_utils.compat
 from aiohttp import web
 
-from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS
+from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
 from inquiry_svc.logs import REQUEST_ID
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.service import Service
@@ -33,8 +33,12 @@ class Edge:
         self._metrics = service.metrics
         self._logging = logging_settings
         self._active = service.metrics.series(HTTP_REQUESTS_ACTIVE)
-        self._durations: dict[str, HistogramSeries] = {}
-        self._counters: dict[tuple[str, str, int], CounterSeries] = {}
+        self._series: dict[tuple[str, str, int], tuple[CounterSeries, HistogramSeries]] = {}
+
+    def begin_with(self, method: str, endpoint: str, statuses: Iterable[int]) -> None:
+        """Have these stand at 0 from the start: a first failure must be seen as a rise, and 0 / 0 is no rate."""
+        for status in statuses:
+            self._series_of(method, endpoint, status)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -59,15 +63,9 @@ class Edge:
         resource = request.match_info.route.resource
         endpoint = UNMATCHED if resource is None else resource.canonical
         method = request.method if request.method in METHODS else "other"
-        key = (method, endpoint, status)
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = self._metrics.series(
-                HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)
-            )
-            self._durations[endpoint] = self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint)
-        counter.inc()
-        self._durations[endpoint].observe(duration_s)
+        requests, durations = self._series_of(method, endpoint, status)
+        requests.inc()
+        durations.observe(duration_s)
         if self._leaves_a_line(status, duration_s):
             logger.log(
                 logging.WARNING if status >= 500 else logging.INFO,
@@ -82,6 +80,16 @@ class Edge:
                     "duration_s": round(duration_s, 6),
                 },
             )
+
+    def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
+        key = (method, endpoint, status)
+        if key not in self._series:
+            status_class = f"{status // 100}xx" if f"{status // 100}xx" in STATUS_CLASSES else "other"
+            self._series[key] = (
+                self._metrics.series(HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)),
+                self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
+            )
+        return self._series[key]
 
     def _leaves_a_line(self, status: int, duration_s: float) -> bool:
         wanted = self._logging.requests

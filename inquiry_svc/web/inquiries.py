@@ -81,7 +81,7 @@ async def list_newest_first(request: web.Request) -> web.Response:
 async def give_feedback(request: web.Request) -> web.Response:
     body = await read_body(request, schemas.FeedbackIn)
     feedback = Feedback(body.category, body.sentiment, body.urgency, body.reviewer, given_at=datetime.now(UTC))
-    outcome = await request.app[SERVICE].store.add_feedback(_inquiry_id(request), feedback)
+    outcome = await request.app[SERVICE].give_feedback(_inquiry_id(request), feedback)
     return json_response(inquiry_out(outcome))
 
 

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from inquiry_svc.metrics import OPEN, Across, Counter, Distribution, Family, Gauge, Histogram, Kind, Metric, Snapshot
+from inquiry_svc.workers.merging import across_of
 
 _LENGTH_BYTES: Final = 4
 _MAX_UNREAD_BYTES: Final = 2**20
@@ -142,7 +143,7 @@ def _declared(metric: Metric) -> Declared:
         help=metric.help,
         labels=tuple((label, values is OPEN) for label, values in metric.labels.items()),
         buckets=metric.buckets if isinstance(metric, Histogram) else (),
-        across=metric.across if isinstance(metric, Gauge) else "sum",
+        across=across_of(metric),
     )
 
 
@@ -153,4 +154,4 @@ def _metric(declared: Declared) -> Metric:
         return Histogram(declared.name, declared.help, labels, declared.buckets)
     if declared.kind == "gauge":
         return Gauge(declared.name, declared.help, labels, declared.across)
-    return Counter(declared.name, declared.help, labels)
+    return Counter(declared.name, declared.help, labels, "max" if declared.across == "max" else "sum")

@@ -1,4 +1,4 @@
-"""Makes one snapshot of several processes': counters and histograms are added, a gauge is combined as it declares.
+"""Makes one snapshot of several processes': counters and histograms are added, others combined as they declare.
 
 Pure functions. What a scrape once showed of a counter or a histogram never goes down: `retired` keeps what a dead
 process had counted, and `never_below` takes away what adding floats in another order may differ by.
@@ -6,7 +6,8 @@ process had counted, and `never_below` takes away what adding floats in another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, reduce
 from typing import Final, TypeAlias
 
 from inquiry_svc.metrics import (
@@ -14,6 +15,7 @@ from inquiry_svc.metrics import (
     OPEN,
     OVERFLOW,
     Across,
+    Counter,
     Distribution,
     Family,
     Gauge,
@@ -33,23 +35,25 @@ def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
     families that can't be added to it are left out.
     """
     metrics: dict[str, Metric] = {}
-    values: dict[str, dict[Labels, Value]] = {}
+    found: dict[str, dict[Labels, list[Value]]] = {}
     for family in (family for snapshot in snapshots for family in snapshot):
         name = family.metric.name
         if name not in metrics:
-            metrics[name], values[name] = family.metric, dict(family.values)
+            metrics[name], found[name] = family.metric, {labels: [value] for labels, value in family.values.items()}
         elif _shape(metrics[name]) == _shape(family.metric):
-            _take_in(values[name], family)
-    return [Family(metric, values[name]) for name, metric in metrics.items()]
+            for labels, value in family.values.items():
+                found[name].setdefault(labels, []).append(value)
+    return [Family(metric, _combined(found[name], across_of(metric))) for name, metric in metrics.items()]
 
 
 def retired(before: Snapshot, dead: Snapshot) -> Snapshot:
-    """What is left of a process that is over, added to what was left of others: its gauges are not.
+    """What is left of a process that is over, added to what was left of others: what it alone counted.
 
     Past `MAX_OPEN_SERIES`, what the dead one counted goes to the overflow: each life may bring other open labels.
     """
     known = {family.metric.name: family.values for family in before}
-    left = [_capped(family, known.get(family.metric.name, {})) for family in dead if not _is_gauge(family)]
+    own = (family for family in dead if not _is_gauge(family) and across_of(family.metric) == "sum")
+    left = [_capped(family, known.get(family.metric.name, {})) for family in own]
     return merged([before, left])
 
 
@@ -64,10 +68,13 @@ def never_below(snapshot: Snapshot, earlier: Snapshot) -> Snapshot:
     ]
 
 
-def _take_in(values: dict[Labels, Value], family: Family) -> None:
-    combine = _COMBINE[family.metric.across] if isinstance(family.metric, Gauge) else _added
-    for labels, value in family.values.items():
-        values[labels] = combine(values[labels], value) if labels in values else value
+def across_of(metric: Metric) -> Across:
+    return metric.across if isinstance(metric, Counter | Gauge) else "sum"
+
+
+def _combined(found: Mapping[Labels, Sequence[Value]], across: Across) -> Mapping[Labels, Value]:
+    combine = _COMBINE[across]
+    return {labels: values[0] if len(values) == 1 else combine(values) for labels, values in found.items()}
 
 
 def _shape(metric: Metric) -> tuple[object, ...]:
@@ -103,7 +110,16 @@ def _number(value: Value) -> float:
     return value
 
 
-_COMBINE: Final[Mapping[Across, Callable[[Value, Value], Value]]] = {"sum": _added, "min": _smaller, "max": _larger}
+def _mean(values: Sequence[Value]) -> Value:
+    return sum(map(_number, values)) / len(values)
+
+
+_COMBINE: Final[Mapping[Across, Callable[[Sequence[Value]], Value]]] = {
+    "sum": partial(reduce, _added),
+    "min": partial(reduce, _smaller),
+    "max": partial(reduce, _larger),
+    "mean": _mean,
+}
 
 
 def _raised(values: Mapping[Labels, Value], before: Mapping[Labels, Value]) -> Mapping[Labels, Value]:

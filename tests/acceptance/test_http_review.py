@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from inquiry_svc.testing.exporters import samples_of
 from inquiry_svc.testing.problems import messages, problem_of
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
@@ -46,6 +47,28 @@ async def test_feedback_is_kept_and_the_inquiry_needs_no_review_any_more(
         stored = await answer.json()
     assert stored["needs_review"] is False
     assert stored["feedback"]["category"] == "sales"
+
+
+async def test_feedback_and_resolution_are_counted(running: Running, inquiry: dict[str, Any]) -> None:
+    path, said = f"{INQUIRIES}/{inquiry['inquiry_id']}", inquiry["category"]["label"]
+    for sent in ({"category": said}, {"category": "hr"}, {"urgency": "low"}):
+        async with running.client.post(f"{path}/feedback", json=sent) as answer:
+            assert answer.status == 200
+    for status in (200, 409):
+        async with running.client.post(f"{path}/resolve") as answer:
+            assert answer.status == status
+    async with running.client.get("/metrics") as answer:
+        found = samples_of(await answer.read())
+    labels = (("category", said), ("model_name", "function"))
+    assert found["model_accuracy_score", labels] == 0.5
+    for correct in ("true", "false"):
+        assert found["model_feedback_total", tuple(sorted((*labels, ("correct", correct))))] == 1
+    department = (("department", inquiry["routing"]["department"]),)
+    assert found["inquiry_processing_efficiency_seconds_count", department] == 1
+    assert found["inquiries_resolved_total", (("within_sla", "true"),)] == 1
+    assert found["inquiries_resolved_total", (("within_sla", "false"),)] == 0
+    assert found["customer_satisfaction_score_count", department] == 1
+    assert 1 <= found["customer_satisfaction_score", department] <= 5
 
 
 async def test_the_newest_feedback_counts(running: Running, inquiry: dict[str, Any]) -> None:

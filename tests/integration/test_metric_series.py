@@ -10,10 +10,12 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from inquiry_svc.catalogue import HTTP_REQUESTS, METHODS
+from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, METHODS
+from inquiry_svc.metrics import Family, Histogram
 from inquiry_svc.testing.exporters import samples_of
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.web.edge import UNMATCHED
+from inquiry_svc.web.routes import ENDPOINTS
 
 SILENT: Final = {"logging.requests": "none"}
 STORED: Final = ("inquiries_processed_total", (("status", "success"),))
@@ -77,6 +79,7 @@ async def _ask(running: Running, paths: list[str]) -> None:
 
 async def test_neither_methods_nor_names_nor_ids_add_series() -> None:
     async with running_service(SILENT) as running:
+        before = (await _series(running)).keys()
         seed = random.randrange(2**32)
         print(f"seed {seed}")
         rng = random.Random(seed)
@@ -92,14 +95,50 @@ async def test_neither_methods_nor_names_nor_ids_add_series() -> None:
             async with running.client.get(f"/api/v1/inquiries/{number}?x={number}", headers=hostile) as answer:
                 assert answer.status == 404
         found = await _series(running)
-    requests = [series for series in found if series[0] == HTTP_REQUESTS.name]
+    requests = [series for series in found.keys() - before if series[0] == HTTP_REQUESTS.name]
     assert {_label(series, "method") for series in requests} <= set(METHODS)
-    routes = {"/api/v1/inquiries/{inquiry_id}", "/api/v1/inquiries/bulk"}
-    assert {_label(series, "endpoint") for series in requests} == {UNMATCHED, *routes}
-    assert {_label(series, "method") for series in requests if _label(series, "endpoint") in routes} <= {
-        *("GET", "HEAD", "POST")
+    matched = {series for series in requests if _label(series, "endpoint") != UNMATCHED}
+    assert {(_label(series, "method"), _label(series, "endpoint")) for series in matched} <= {
+        ("HEAD", "/api/v1/inquiries/{inquiry_id}"),
+        ("HEAD", "/api/v1/inquiries/bulk"),
     }
     assert len(requests) <= 2 * len(METHODS) + 4
+
+
+async def test_what_an_alert_divides_by_stands_at_0_before_anybody_asked() -> None:
+    async with running_service(SILENT) as running:
+        found = await _series(running)
+    for endpoint in ENDPOINTS:
+        for status in (*endpoint.answers, *endpoint.problems, 500):
+            labels = (("endpoint", endpoint.path), ("method", endpoint.method), ("status", str(status)))
+            assert found["http_requests_total", labels] == 0
+        timed = (("endpoint", endpoint.path), ("status_class", "2xx"))
+        assert found["http_request_duration_seconds_count", timed] == 0
+    for metric in ("model_feedback_total", "model_predictions_total", "model_prediction_confidence_count"):
+        assert {value for (name, _), value in found.items() if name == metric} == {0}
+    assert not [name for name, _ in found if name == "customer_satisfaction_score"], "0 is not on its scale"
+
+
+async def test_all_methods_on_all_routes_keep_the_number_of_lines_within_its_budget() -> None:
+    async with running_service(SILENT) as running:
+        for endpoint in ENDPOINTS:
+            for method in METHODS[:-1]:
+                path = endpoint.path.replace("{inquiry_id}", "x")
+                async with running.client.request(method, path, data=b"{}") as answer:
+                    await answer.read()
+        lines = {family.metric.name: _lines(family) for family in running.service.metrics.snapshot()}
+    print(sorted(lines.items(), key=lambda item: -item[1]))
+    endpoints = len(ENDPOINTS) + 3  # two for documentation, one for what no route fits
+    assert sum(lines.values()) <= 1_500
+    assert lines.pop(HTTP_REQUESTS.name) <= endpoints * 10, "5 to 10 answers each"
+    assert lines.pop(HTTP_REQUEST_DURATION.name) <= endpoints * 3 * (len(HTTP_REQUEST_DURATION.buckets) + 3)
+    assert max(lines.values()) <= 120, "8 label sets of a histogram, or 120 of a counter"
+
+
+def _lines(family: Family) -> int:
+    """How many lines of a page: a histogram has one for each bucket, infinity, sum and count."""
+    per_series = len(family.metric.buckets) + 3 if isinstance(family.metric, Histogram) else 1
+    return per_series * len(family.values)
 
 
 async def test_a_scrape_under_load_parses_and_counts_itself() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from inquiry_svc.contracts import Filters, Host, NoSettings, Position, Stats, Store
+from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, ReviewQueue, Stats, Store
 from inquiry_svc.errors import InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
@@ -212,6 +212,17 @@ class CountsResolvedInquiriesAsOpen(MemoryStore):
             self._outcomes = outcomes
 
 
+class ForgetsTheOldestInTheReviewQueue(MemoryStore):
+    async def review_queue(self) -> ReviewQueue:
+        queue = await super().review_queue()
+        return ReviewQueue(queue.size, queue.oldest_received_at and datetime.now(UTC))
+
+
+class KeepsAConnectionBusy(MemoryStore):
+    def pool(self) -> Pool:
+        return Pool(idle=0, active=1, maximum=1)
+
+
 class FailsItsOwnCheck(MemoryStore):
     async def check(self) -> None:
         raise StoreUnavailable("never well")
@@ -244,6 +255,8 @@ BROKEN = {
     CountsOldInquiriesToo: "test_stats_count_what_a_plain_count_counts",
     LeavesOutLabelsThatDoNotOccur: "test_an_empty_store_counts_zeros_and_gives_no_rates",
     CountsResolvedInquiriesAsOpen: "test_unresolved_inquiries_are_counted_for_each_consultant",
+    ForgetsTheOldestInTheReviewQueue: "test_the_review_queue_is_what_a_plain_count_finds",
+    KeepsAConnectionBusy: ("test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks"),
     FailsItsOwnCheck: "test_a_store_that_works_passes_its_own_check",
 }
 """Each broken store, and the test that must fail over it."""

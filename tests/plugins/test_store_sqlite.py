@@ -306,8 +306,9 @@ def test_each_list_walks_its_index_in_order_and_sorts_no_more_than_its_page(
 
 def test_no_query_scans_a_table_that_grows(planned: sqlite3.Connection) -> None:
     for name, query in read_queries(PACKAGE).items():
-        tables = {step.split()[1] for step in plan(planned, query) if step.startswith("SCAN")}
-        assert tables <= {"page", "json_each", "label", "consultant_loads", "write_checks"}, name
+        scans = [step for step in plan(planned, query) if step.startswith("SCAN")]
+        tables = {step.split()[1] for step in scans if not step.endswith(" INDEX idx_predictions_needs_review")}
+        assert tables <= {"page", "waiting", "json_each", "label", "consultant_loads", "write_checks"}, name
 
 
 def test_looking_for_unprocessed_inquiries_uses_an_index(planned: sqlite3.Connection) -> None:

@@ -30,11 +30,13 @@ HISTOGRAM = Histogram("wait_seconds", "Wait.", {"name": OPEN}, buckets=(0.1, 1, 
 SUM = Gauge("level", "Level.")
 LOWEST = Gauge("health", "Health.", across="min")
 HIGHEST = Gauge("info", "Info.", {"name": OPEN}, across="max")
-METRICS = [COUNTER, HISTOGRAM, SUM, LOWEST, HIGHEST]
+MEAN = Gauge("score", "Score.", {"name": OPEN}, across="mean")
+MACHINE = Counter("machine_bytes_total", "Bytes.", across="max")
+METRICS = [COUNTER, HISTOGRAM, SUM, LOWEST, HIGHEST, MEAN, MACHINE]
 
 names = st.sampled_from("abc")
 amounts = st.floats(0, 1e6)
-counted = st.tuples(st.sampled_from([COUNTER, HISTOGRAM, SUM, LOWEST, HIGHEST]), names, amounts)
+counted = st.tuples(st.sampled_from([COUNTER, HISTOGRAM, SUM, LOWEST, HIGHEST, MEAN]), names, amounts)
 lives = st.lists(st.lists(counted, max_size=12), min_size=1, max_size=5)
 
 
@@ -42,7 +44,7 @@ def count(metrics: Metrics, things: list[tuple[Metric, str, float]]) -> None:
     for metric, name, amount in things:
         match metric:
             case Counter():
-                metrics.series(metric, name=name).inc(amount)
+                metrics.series(metric, **({"name": name} if metric.labels else {})).inc(amount)
             case Histogram():
                 metrics.series(metric, name=name).observe(amount)
             case Gauge():
@@ -127,6 +129,19 @@ def test_a_dead_process_leaves_its_counters_and_takes_its_gauges_along() -> None
     whole = merged([counting([(COUNTER, "a", 1), (SUM, "", 1)]), left])
     assert (value(whole, COUNTER, "a"), value(whole, SUM)) == (3, 1)
     assert value(whole, HIGHEST, "a") is None
+
+
+def test_a_mean_is_of_those_that_have_a_value() -> None:
+    whole = merged([counting([(MEAN, "a", 1), (MEAN, "b", 5)]), counting([(MEAN, "a", 4)]), counting([(MEAN, "a", 4)])])
+    assert (value(whole, MEAN, "a"), value(whole, MEAN, "b")) == (3, 5)
+
+
+def test_what_the_machine_counts_is_added_up_neither_over_workers_nor_over_lives() -> None:
+    totals = Totals()
+    assert value(totals.whole([counting([(MACHINE, "", 10)]), counting([(MACHINE, "", 12)])]), MACHINE) == 12
+    totals.retire(counting([(MACHINE, "", 12)]))
+    assert value(totals.whole([counting([(MACHINE, "", 15)])]), MACHINE) == 15
+    assert value(totals.whole([counting([])]), MACHINE) == 15, "one that has only begun to read hides nothing"
 
 
 def test_many_lives_with_names_of_their_own_do_not_add_series_without_end() -> None:

@@ -38,6 +38,16 @@ def test_every_combination_of_closed_labels_is_there_from_the_start() -> None:
     assert _values(metrics, OPEN_COUNTER) == {}
 
 
+def test_a_gauge_on_a_scale_without_0_is_there_when_it_was_set() -> None:
+    scale = Gauge("score", "From 1 to 5.", {"colour": ("red", "blue")}, starts_at_0=False)
+    metrics = Metrics([scale])
+    assert _values(metrics, scale) == {}
+    metrics.series(scale, colour="red").set(4)
+    assert _values(metrics, scale) == {("red",): 4}
+    with pytest.raises(ValueError, match="colour"):
+        metrics.series(scale, colour="green")
+
+
 def test_a_series_is_one_whatever_the_order_of_its_labels() -> None:
     metrics = Metrics([COUNTER])
     kept = metrics.series(COUNTER, size="s", colour="red")
@@ -154,6 +164,25 @@ def test_a_name_is_declared_once_in_a_registry_and_counts_apart_in_two() -> None
         first.declare(Histogram("level", "Another.", buckets=(1,)))
     first.series(GAUGE).set(1)
     assert second.series(GAUGE).value == 0
+
+
+def test_a_counter_is_counted_on_by_its_name_or_by_its_labels_alone() -> None:
+    metrics = Metrics([COUNTER, OPEN_COUNTER, GAUGE])
+    metrics.record_custom_metric("things_total", colour="red", size="s")
+    metrics.record_custom_metric(size="s", colour="red")
+    assert _values(metrics, COUNTER)["red", "s"] == 2
+    assert _values(metrics, OPEN_COUNTER) == {}
+
+
+def test_counting_by_name_refuses_what_it_could_mean_nothing_or_two_things_by() -> None:
+    metrics = Metrics([COUNTER, Counter("others_total", "Others.", {"size": OPEN, "colour": OPEN}), GAUGE])
+    with pytest.raises(ValueError, match="2 counters, things_total, others_total, with the labels"):
+        metrics.record_custom_metric(colour="red", size="s")
+    with pytest.raises(ValueError, match="no counter called 'level'"):
+        metrics.record_custom_metric("level")
+    with pytest.raises(ValueError, match="no counter called 'things_total' with the labels \\['size'\\]"):
+        metrics.record_custom_metric("things_total", size="s")
+    assert set(_values(metrics, COUNTER).values()) == {0}
 
 
 def test_a_metric_that_was_not_declared_has_no_series() -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from inquiry_svc.contracts import Filters, Host, NoSettings, Position, Provider, Stats, Store
+from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Provider, ReviewQueue, Stats, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
@@ -77,6 +77,13 @@ class MemoryStore:
     async def open_inquiries(self) -> Mapping[str, int]:
         unresolved = (outcome.route for outcome in self._outcomes.values() if outcome.resolved_at is None)
         return Counter(route.consultant for route in unresolved if route.consultant is not None)
+
+    async def review_queue(self) -> ReviewQueue:
+        waiting = [each.inquiry.received_at for each in self._outcomes.values() if each.prediction.needs_review]
+        return ReviewQueue(len(waiting), min(waiting, default=None))
+
+    def pool(self) -> Pool:
+        return Pool()
 
     async def check(self) -> None:
         """Memory can always be written."""

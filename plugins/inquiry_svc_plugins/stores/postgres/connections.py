@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
 
+from inquiry_svc.contracts import Pool
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
 
@@ -92,6 +93,10 @@ class Connections:
         finally:
             self._begun.discard(done)
             done.set_result(None)
+
+    def pool(self) -> Pool:
+        opened, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return Pool(idle, opened - idle, self._pool.get_max_size())
 
     async def _run_twice(self, work: Callable[[Any], Awaitable[T]]) -> T:
         try:

@@ -253,6 +253,11 @@ SELECT consultant, count(*) FROM routing_decisions
 WHERE resolved_at IS NULL AND consultant IS NOT NULL
 GROUP BY consultant
 
+-- name: review_queue
+SELECT count(*) AS size, min(timestamp) AS oldest FROM (
+    SELECT timestamp FROM predictions WHERE needs_review ORDER BY timestamp LIMIT 10000
+) AS waiting
+
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1
 

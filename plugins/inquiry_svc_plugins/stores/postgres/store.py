@@ -13,7 +13,7 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from inquiry_svc.contracts import Filters, Position, Stats
+from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
 from inquiry_svc_plugins.stores.named_sql import read_queries
@@ -135,6 +135,13 @@ class PostgresStore:
     async def open_inquiries(self) -> Mapping[str, int]:
         rows = await self._readers.run(lambda connection: connection.fetch(self._queries["consultant_loads"]))
         return {row[0]: row[1] for row in rows}
+
+    async def review_queue(self) -> ReviewQueue:
+        row = await self._readers.run(lambda connection: connection.fetchrow(self._queries["review_queue"]))
+        return ReviewQueue(row["size"], None if row["oldest"] is None else _in_utc(row["oldest"]))
+
+    def pool(self) -> Pool:
+        return self._writers.pool() + self._readers.pool()
 
     async def check(self) -> None:
         """Commits one small row: only that finds a full disk, or a server that can be read but not written."""

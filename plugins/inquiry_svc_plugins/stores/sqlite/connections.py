@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
+from inquiry_svc.contracts import Pool
 from inquiry_svc.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -45,6 +46,10 @@ class Connections:
         except RuntimeError as error:
             raise StoreUnavailable(f"the {self._role} of the sqlite store is closed") from error
         return await asyncio.wrap_future(future)
+
+    def pool(self) -> Pool:
+        idle = self._idle.qsize()
+        return Pool(idle, len(self._connections) - idle, len(self._connections))
 
     def close(self) -> None:
         """Wait for what was submitted, then close. Blocks."""

@@ -178,6 +178,15 @@ WHERE timestamp >= :since
 -- name: consultant_loads
 SELECT consultant, open_inquiries FROM consultant_loads WHERE open_inquiries > 0
 
+-- name: review_queue
+-- Left to itself SQLite takes an index of everything.
+SELECT count(*), min(timestamp) FROM (
+    SELECT timestamp FROM predictions INDEXED BY idx_predictions_needs_review
+    WHERE needs_review = 1
+    ORDER BY timestamp
+    LIMIT 10000
+) AS waiting
+
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from inquiry_svc.contracts import Filters, Position, Stats
+from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
 from inquiry_svc_plugins.stores.named_sql import read_queries
@@ -82,6 +82,14 @@ class SqliteStore:
 
     async def open_inquiries(self) -> Mapping[str, int]:
         return await self._readers.run(lambda connection: dict(connection.execute(self._queries["consultant_loads"])))
+
+    async def review_queue(self) -> ReviewQueue:
+        query = self._queries["review_queue"]
+        size, oldest = await self._readers.run(lambda connection: connection.execute(query).fetchone())
+        return ReviewQueue(size, None if oldest is None else from_microseconds(oldest))
+
+    def pool(self) -> Pool:
+        return self._writer.pool() + self._readers.pool()
 
     async def check(self) -> None:
         """Commits one small row: only that finds a full disk."""

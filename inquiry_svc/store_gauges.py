@@ -1,0 +1,58 @@
+"""Keeps the gauges current that only the store can tell: how busy its connections are, and what waits for a person.
+
+While the store can't be asked they stay as they were; `system_health_status` says that it is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from inquiry_svc.catalogue import DB_CONNECTIONS, REVIEW_QUEUE_AGE, REVIEW_QUEUE_SIZE
+from inquiry_svc.contracts import Store
+from inquiry_svc.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_PERIOD_S: Final = 5.0
+
+
+@asynccontextmanager
+async def store_gauges_kept_current(
+    store: Store, metrics: Metrics, *, period_s: float = _PERIOD_S
+) -> AsyncIterator[None]:
+    """Read now and every period while open. The store has a time limit of its own on each call."""
+    reading = asyncio.create_task(_read_regularly(store, metrics, period_s), name="store gauges")
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read_regularly(store: Store, metrics: Metrics, period_s: float) -> None:
+    failing = False
+    while True:
+        try:
+            await _read(store, metrics)
+            failing = False
+        except Exception as error:
+            if not failing:
+                logger.warning("the review queue can't be read; its gauges stay as they were", exc_info=error)
+            failing = True
+        await asyncio.sleep(period_s)
+
+
+async def _read(store: Store, metrics: Metrics) -> None:
+    pool = store.pool()
+    for state, count in (("idle", pool.idle), ("active", pool.active), ("max", pool.maximum)):
+        metrics.series(DB_CONNECTIONS, state=state).set(count)
+    queue = await store.review_queue()
+    oldest = queue.oldest_received_at
+    age_s = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+    metrics.series(REVIEW_QUEUE_SIZE).set(queue.size)
+    metrics.series(REVIEW_QUEUE_AGE).set(age_s)

@@ -1,0 +1,73 @@
+"""The gauges that only the store can tell: fresh while it answers, as they were while it doesn't."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from inquiry_svc.catalogue import DB_CONNECTIONS, OWN_METRICS, REVIEW_QUEUE_AGE, REVIEW_QUEUE_SIZE
+from inquiry_svc.contracts import Pool, ReviewQueue
+from inquiry_svc.errors import StoreUnavailable
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.store_gauges import store_gauges_kept_current
+from inquiry_svc_plugins.stores.memory import MemoryStore
+
+PERIOD_S = 0.01
+HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+
+class GivenStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: ReviewQueue | None = ReviewQueue(0, None)
+        self.asked = 0
+
+    async def review_queue(self) -> ReviewQueue:
+        self.asked += 1
+        if self.queue is None:
+            raise StoreUnavailable("away")
+        return self.queue
+
+    def pool(self) -> Pool:
+        return Pool(idle=1, active=2, maximum=5)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 (what is waited for tells nobody)
+            await asyncio.sleep(0.001)
+
+
+async def test_the_queue_and_the_connections_are_read_again_and_again() -> None:
+    store, metrics = GivenStore(), Metrics(OWN_METRICS)
+    size, age_s = metrics.series(REVIEW_QUEUE_SIZE), metrics.series(REVIEW_QUEUE_AGE)
+    async with store_gauges_kept_current(store, metrics, period_s=PERIOD_S):
+        await until(lambda: store.asked > 1)
+        assert (size.value, age_s.value) == (0, 0)
+        store.queue = ReviewQueue(7, HOUR_AGO)
+        await until(lambda: size.value == 7)
+        assert 3600 <= age_s.value < 4000
+        store.queue = ReviewQueue(1, datetime.now(UTC) + timedelta(hours=1))
+        await until(lambda: size.value == 1)
+        assert age_s.value == 0, "a caller may say that it was received in an hour"
+    connections = {state: metrics.series(DB_CONNECTIONS, state=state).value for state in ("idle", "active", "max")}
+    assert connections == {"idle": 1, "active": 2, "max": 5}
+
+
+async def test_a_store_that_is_away_leaves_the_last_numbers_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    store, metrics = GivenStore(), Metrics(OWN_METRICS)
+    store.queue = ReviewQueue(7, HOUR_AGO)
+    size = metrics.series(REVIEW_QUEUE_SIZE)
+    with caplog.at_level(logging.WARNING):
+        async with store_gauges_kept_current(store, metrics, period_s=PERIOD_S):
+            await until(lambda: size.value == 7)
+            store.queue, asked = None, store.asked
+            await until(lambda: store.asked > asked + 3)
+            assert size.value == 7
+            store.queue = ReviewQueue(3, HOUR_AGO)
+            await until(lambda: size.value == 3)
+    assert len(caplog.records) == 1
