@@ -7,7 +7,7 @@ UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 
-.PHONY: help run test check format bench bench-quick soak model lock clean
+.PHONY: help run test check format bench bench-quick soak model metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 model: $(VENV)/.dev  ## Make the shipped model again from the corpus
 	$(BIN)/inquiry-svc train $(CORPUS)/authored-templates.jsonl $(CORPUS)/authored-[1-8].jsonl \
 		--out plugins/inquiry_svc_plugins/classifiers/xgboost/artefact
+
+metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
+	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md
 
 lock: $(VENV)/.uv  ## Resolve the dependencies anew
 	$(UV) pip compile pyproject.toml --universal --all-extras --group dev --upgrade --generate-hashes \

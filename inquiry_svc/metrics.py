@@ -42,6 +42,12 @@ class Metric:
     def __hash__(self) -> int:
         return hash(self.name)
 
+    @property
+    def unit(self) -> str:
+        """As the name says it at its end: `seconds`, `bytes`, or "" for a number of things."""
+        last = self.name.removesuffix("_total").rpartition("_")[2]
+        return last if last in ("seconds", "bytes") else ""
+
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise PluginError(f"metric {self.name!r}: a name is lower case letters, digits and underscores")
