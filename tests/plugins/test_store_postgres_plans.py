@@ -81,6 +81,7 @@ QUERIES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
     "stats of a month": ("stats", (NOW - timedelta(days=30), NOW)),
     HALF: ("stats", (NOW - timedelta(days=365), NOW)),
     "consultants' loads": ("consultant_loads", ()),
+    "review queue": ("review_queue", ()),
     "one inquiry": ("outcome", ("00000000-0000-7000-8000-000000000001",)),
 }
 
