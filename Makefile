@@ -31,6 +31,7 @@ format: $(VENV)/.dev  ## Put the code into its form
 
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.stores
 
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200

@@ -7,12 +7,9 @@ drifts; the absolute figures are this machine's.
 from __future__ import annotations
 
 import json
-import platform
 import random
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -21,12 +18,13 @@ import click
 import uvloop
 
 from benchmarks.load import Figures, closed_loop, request_bytes
+from benchmarks.results_file import write_results
 from benchmarks.servers import LOAD_CORE, constant_server, inquiry_server, use_core
 from inquiry_svc.labelled import read_labelled
+from tests.servers.postgres import postgres_server
 
 ROOT: Final = Path(__file__).parents[1]
 CORPUS: Final = ROOT / "plugins/inquiry_svc_plugins/classifiers/xgboost/corpus"
-RESULTS: Final = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,17 @@ def main(repeats: int, duration_s: float, seed: int) -> None:
     measured: dict[tuple[str, int], list[Figures]] = {}
     with ExitStack() as stack:
         constant, service = stack.enter_context(constant_server()), stack.enter_context(inquiry_server())
+        postgres = {"INQUIRY_STORE__PROVIDER": "postgres"}
+        postgres["INQUIRY_STORE__POSTGRES__URL"] = stack.enter_context(postgres_server(durable=True)).url()
+        on_postgres = stack.enter_context(inquiry_server(postgres))
+        one_by_one = stack.enter_context(inquiry_server({**postgres, "INQUIRY_BATCHING__MAX_BATCH": "1"}))
         use_core(LOAD_CORE)
         cases = [
             Case("constant answer", constant, _requests("/", submits)),
             Case("classify", service, _requests("/api/v1/inquiries/classify", classifies)),
-            Case("submit (SQLite, durable)", service, _requests("/api/v1/inquiries/submit", submits)),
+            Case("submit, SQLite", service, _requests("/api/v1/inquiries/submit", submits)),
+            Case("submit, PostgreSQL", on_postgres, _requests("/api/v1/inquiries/submit", submits)),
+            Case("the same, a commit each", one_by_one, _requests("/api/v1/inquiries/submit", submits)),
         ]
         rounds = [(case, connections) for _ in range(repeats) for connections in (1, 64) for case in cases]
         with click.progressbar(rounds, label="Measuring") as bar:
@@ -64,7 +68,7 @@ def main(repeats: int, duration_s: float, seed: int) -> None:
                 measured.setdefault((case.name, connections), []).append(figures)
     rows = list(_rows(measured))
     _print(rows)
-    _write(rows, {"repeats": repeats, "seconds": duration_s, "seed": seed, "texts": len(texts)})
+    write_results("latest", rows, {"repeats": repeats, "seconds": duration_s, "seed": seed, "texts": len(texts)})
 
 
 def _requests(path: str, bodies: list[dict[str, str]]) -> list[bytes]:
@@ -98,30 +102,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
             f"{row['case']:26}{row['connections']:12}{row['requests_per_s']:12,}{row['of_constant']:13.2f}"
             f"{row['p50_ms']:9.2f}{row['p99_ms']:9.2f}"
         )
-
-
-def _write(rows: list[dict[str, Any]], parameters: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    now = datetime.now(UTC)
-    result = {
-        "date": now.date().isoformat(),
-        "commit": _output("git", "rev-parse", "--short", "HEAD"),
-        "machine": f"{platform.machine()}, {_cpu()}",
-        "python": platform.python_version(),
-        "parameters": parameters,
-        "rows": rows,
-    }
-    (RESULTS / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else platform.processor()
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

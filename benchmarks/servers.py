@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -27,11 +27,11 @@ def constant_server() -> Iterator[str]:
 
 
 @contextmanager
-def inquiry_server() -> Iterator[str]:
-    """The service as shipped, but for the cache: every text is classified."""
+def inquiry_server(environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The service as shipped, but for the cache (every text is classified) and what `environment` sets."""
     with TemporaryDirectory(prefix="inquiry-bench-") as folder:
         command = [sys.executable, "-m", "inquiry_svc.cli", "serve", "--port", "0", "--data-dir", folder]
-        with _serving(command, {"INQUIRY_CACHE__PROVIDER": "none"}) as url:
+        with _serving(command, {"INQUIRY_CACHE__PROVIDER": "none", **(environment or {})}) as url:
             yield url
 
 

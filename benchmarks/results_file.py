@@ -1,0 +1,38 @@
+"""Writes what was measured to `results/`, with the machine, the versions and the commit that it holds for."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def write_results(name: str, rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> None:
+    """`results/<name>.json`, in the place of the last run's."""
+    RESULTS.mkdir(exist_ok=True)
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": _output("git", "rev-parse", "--short", "HEAD"),
+        "machine": f"{platform.machine()}, {_cpu()}",
+        "python": platform.python_version(),
+        "parameters": parameters,
+        "rows": rows,
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} x {models[0]}" if models else platform.processor()
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
