@@ -27,7 +27,7 @@ NUMBERS: Final = itertools.count()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
+    with postgres_server(migrated=True) as server:
         yield server
 
 

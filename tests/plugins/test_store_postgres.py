@@ -19,7 +19,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
+    with postgres_server(migrated=True) as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,9 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from inquiry_svc.contracts import Filters, Host, Position
-from inquiry_svc.metrics import Metrics
+from inquiry_svc.contracts import Filters, Position
 from inquiry_svc_plugins.stores.named_sql import read_queries
-from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres
+from inquiry_svc_plugins.stores.postgres import PostgresSettings
 from inquiry_svc_plugins.stores.postgres.connections import connect_options
 from inquiry_svc_plugins.stores.postgres.store import list_query
 from tests.servers.postgres import PostgresServer, postgres_server
@@ -32,21 +30,12 @@ FILL: Final = (Path(__file__).parent / "million_inquiries.sql").read_text()
 
 @pytest.fixture(scope="module")
 def million() -> Iterator[PostgresServer]:
-    with postgres_server(shared_buffers="256MB", maintenance_work_mem="256MB") as server:
-        migrate(server)
+    with postgres_server(shared_buffers="256MB", migrated=True) as server:
         started = time.perf_counter()
         server.sql(FILL.replace(":rows", str(ROWS)).replace(":now", f"'{NOW.isoformat()}'::timestamptz"))
         server.sql("VACUUM ANALYZE")
         print(f"{ROWS:,} inquiries made in {time.perf_counter() - started:.1f} s")
         yield server
-
-
-def migrate(server: PostgresServer) -> None:
-    async def open_and_close() -> None:
-        async with open_postgres(PostgresSettings(server.url()), Host(Path(), Metrics())):
-            pass
-
-    asyncio.run(open_and_close())
 
 
 def listing(**filters: Any) -> tuple[str, Sequence[Any]]:

@@ -6,6 +6,7 @@ run as root, so then it runs as nobody, in a folder that is given to nobody.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -20,6 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from inquiry_svc_plugins.stores.postgres import PostgresSettings
+from inquiry_svc_plugins.stores.postgres.migrating import migrate
 from tests.servers import free_port
 
 BIN_VARIABLE: Final = "INQUIRY_SVC_TEST_POSTGRES_BIN"
@@ -97,12 +100,18 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False, **settings: Any) -> Iterator[PostgresServer]:
-    """A new cluster, running; killed and removed on leaving. Unless `durable`, its fsync is off."""
+def postgres_server(*, durable: bool = False, migrated: bool = False, **settings: Any) -> Iterator[PostgresServer]:
+    """A new cluster, running; killed and removed on leaving. Unless `durable`, its fsync is off.
+
+    If `migrated`, each database, also a new one, has the tables of the store. Not for within an event loop then.
+    """
     options = ("--auth=trust", "--no-sync", "--locale=C.UTF-8", "--encoding=UTF8", "--username=postgres")
     with _server(durable=durable, **settings) as server:
         _run([server.bin / "initdb", "-D", server.folder / "data", *options], **_as_nobody())
         server.start()
+        if migrated:
+            for database in ("template1", "postgres"):
+                asyncio.run(migrate(PostgresSettings(server.url(database))))
         yield server
 
 
