@@ -62,6 +62,7 @@ class Predictor:
         self._review_below = review_below
         self._clock = clock
         self._resting_until = -1.0
+        self._cache_lost: set[str] = set()
         self._turn = asyncio.Lock()
         """Held during a call to the first classifier: its contract promises one call at a time."""
         self._lookups = {
@@ -94,8 +95,9 @@ class Predictor:
                 raise ValueError(f"the cache gave {len(values)} values for {len(keys)} keys")
         except Exception as error:
             self._lookups["error"].inc(len(keys))
-            logger.warning("the cache failed; going on without it", exc_info=error)
+            self._note_cache("reading", error)
             return {}
+        self._note_cache("reading", None)
         found: dict[bytes, Prediction] = {}
         for key, value in zip(keys, values, strict=True):
             verdict = self._codec.verdict(key, value) if isinstance(value, bytes) else None
@@ -116,7 +118,18 @@ class Predictor:
             async with asyncio.timeout(self._cache_timeout_s):
                 await self._cache.put_many(values)
         except Exception as error:
-            logger.warning("the cache failed; going on without it", exc_info=error)
+            self._note_cache("writing", error)
+        else:
+            self._note_cache("writing", None)
+
+    def _note_cache(self, what: str, error: Exception | None) -> None:
+        """Say it once when the cache is lost and once when it is back: there are hundreds of batches a second."""
+        if error is not None and what not in self._cache_lost:
+            self._cache_lost.add(what)
+            logger.warning("%s the cache failed; going on without it", what, exc_info=error)
+        elif error is None and what in self._cache_lost:
+            self._cache_lost.remove(what)
+            logger.info("%s the cache works again", what)
 
     # Classifying
 

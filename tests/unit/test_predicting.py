@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -269,6 +270,36 @@ async def test_a_cache_that_is_gone_stuck_or_lying_is_gone_without_and_counted(c
     assert not any(stand_in_answered(prediction) for prediction in await bench.predict())
     assert bench.lookups(counted) == 8
     assert len(classifier.batches) == 1
+
+
+class ComingAndGoingCache(RememberingCache):
+    away = True
+
+    async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        await self.check()
+        return await super().get_many(keys)
+
+    async def put_many(self, values: Mapping[bytes, bytes]) -> None:
+        await self.check()
+        await super().put_many(values)
+
+    async def check(self) -> None:
+        if self.away:
+            raise ConnectionError("gone")
+
+
+async def test_the_loss_of_a_cache_and_its_return_are_each_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    cache = ComingAndGoingCache()
+    bench = Bench(FunctionClassifier(), cache=cache)
+    for cache.away in (True, True, True, False, False, False):
+        await bench.predict()
+    assert [record.message for record in caplog.records] == [
+        "reading the cache failed; going on without it",
+        "writing the cache failed; going on without it",
+        "reading the cache works again",
+        "writing the cache works again",
+    ]
 
 
 async def test_a_lone_surrogate_is_a_text_like_any_other() -> None:
