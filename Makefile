@@ -37,7 +37,7 @@ soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200
 
 model: $(VENV)/.dev  ## Make the shipped model again from the corpus
-	$(BIN)/inquiry-svc train $(CORPUS)/authored-templates.jsonl $(CORPUS)/authored-[1-8].jsonl \
+	$(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
 		--out plugins/inquiry_svc_plugins/classifiers/xgboost/artefact
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares

@@ -54,7 +54,7 @@ async def test_a_named_folder_is_read_in_place_of_the_packaged_model(tmp_path: P
 
 
 async def test_on_mail_about_subjects_not_in_the_training_it_is_right_often_enough(tmp_path: Path) -> None:
-    rows = read_labelled([CORPUS / "authored-templates-dev.jsonl"])
+    rows = read_labelled([CORPUS / "judging" / "authored-templates-dev.jsonl"])
     async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
         axes = (await evaluate(classifier, rows, review_below=0.6)).axes
     assert (axes["category"].accuracy or 0) >= 0.85
