@@ -7,7 +7,7 @@ UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 
-.PHONY: help run test check format bench bench-quick soak model metrics lock clean
+.PHONY: help run test check format alerts bench bench-quick soak model metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,15 +19,19 @@ test: $(VENV)/.dev  ## Every test, on two processes; then those that must run al
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not alone and not soak"
 	$(BIN)/python -m pytest -q -m "alone and not soak"
 
-check: $(VENV)/.dev  ## Format, lint, types, layers
+check: $(VENV)/.dev  ## Format, lint, types, layers, drift of generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m alerting --check
 
 format: $(VENV)/.dev  ## Put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+alerts: $(VENV)/.dev  ## Write the alert rules that follow from alerting/slo.yaml
+	$(BIN)/python -m alerting
 
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks
