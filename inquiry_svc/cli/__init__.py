@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from inquiry_svc.cli.alerts import alerts
 from inquiry_svc.cli.classify import classify
 from inquiry_svc.cli.config import config
 from inquiry_svc.cli.evaluate import evaluate
@@ -56,7 +57,7 @@ def build_commands() -> click.Group:
     """All commands, the plugins' too. Raises `PluginError`."""
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
-    for command in (serve, classify, evaluate, plugins, config, metrics):
+    for command in (serve, classify, evaluate, plugins, config, metrics, alerts):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))
     return commands

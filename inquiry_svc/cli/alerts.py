@@ -1,0 +1,81 @@
+"""`inquiry-svc alerts lint FILE...`: do these rules speak of metrics, labels and buckets that exist?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from inquiry_svc.catalogue import OWN_METRICS
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.metrics import Metric
+from inquiry_svc.plugins import asked, build_manager
+
+_PLACEHOLDERS: Final = ("example.org", "example.com", "company.com", "hooks.slack.com/services/YOUR", "XXX-XXXX")
+
+
+@click.group()
+def alerts() -> None:
+    """The rules that wake people."""
+
+
+@alerts.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--external",
+    type=click.Path(path_type=Path),
+    help="A YAML file of metrics that others expose: NAME: [LABEL, LABEL].",
+)
+@click.option("--production", is_flag=True, help="Refuse placeholders too, such as addresses at example.org.")
+def lint(files: tuple[Path, ...], external: Path | None, production: bool) -> int:
+    """Check rule files against the metrics of the service and of its plugins.
+
+    Told of: an unknown metric, label or value of a label, a threshold that is no bound of the histogram's buckets, and
+    an annotation that shows a label which the alert has not. A name that one file records is known in all of them, so
+    give them together. With --production, Alertmanager's configuration may be among them.
+    """
+    try:
+        from inquiry_svc.linting import external_series, lint_rules, own_series
+    except ImportError as error:
+        raise ConfigurationError(
+            f"alerts lint needs {error.name}; install it with pip install 'inquiry-svc[alerts]'"
+        ) from error
+    series = own_series([*OWN_METRICS, *_of_plugins()]) | (external_series(external) if external else {})
+    read = {str(file): _read(file) for file in files}
+    told = [
+        f"{each.place}: {each.message}" for each in lint_rules({n: c for n, c in read.items() if _has_rules(c)}, series)
+    ]
+    if production:
+        told += [
+            f"{file}: {found} is a placeholder; put in what is yours" for file in files for found in _placeholders(file)
+        ]
+    for line in told:
+        click.echo(line)
+    click.echo(f"{len(read)} files, {len(told)} complaints")
+    return 1 if told else 0
+
+
+def _of_plugins() -> list[Metric]:
+    return [metric for _, declared in asked(build_manager(), "register_metrics") for metric in declared]
+
+
+def _read(file: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be read: {error.strerror}; name a rule file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} is not YAML: {error}") from error
+
+
+def _has_rules(content: Any) -> bool:
+    """Alertmanager's configuration has none, and is only looked at for placeholders."""
+    return not (isinstance(content, dict) and "receivers" in content)
+
+
+def _placeholders(file: Path) -> list[str]:
+    text = file.read_text(encoding="utf-8")
+    return [placeholder for placeholder in _PLACEHOLDERS if placeholder in text]
