@@ -1,6 +1,6 @@
 """Reads `slo.yaml`: the objectives of the service as checked values, or one line that says what to mend.
 
-The part `slos` is Sloth's format (`prometheus/v1`), so that Sloth can read the same file; it ignores what is ours.
+The part `slos` follows Sloth's format (`prometheus/v1`), whose reader passes over the keys that are ours.
 """
 
 from __future__ import annotations

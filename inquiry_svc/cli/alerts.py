@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metric
 from inquiry_svc.plugins import asked, build_manager
 
-_PLACEHOLDERS: Final = ("example.org", "example.com", "company.com", "hooks.slack.com/services/YOUR", "XXX-XXXX")
+_PLACEHOLDERS: Final = ("example.org", "example.com", "company.com", "services/YOUR", "XXX-XXXX")
 
 
 @click.group()
@@ -41,41 +42,46 @@ def lint(files: tuple[Path, ...], external: Path | None, production: bool) -> in
         raise ConfigurationError(
             f"alerts lint needs {error.name}; install it with pip install 'inquiry-svc[alerts]'"
         ) from error
-    series = own_series([*OWN_METRICS, *_of_plugins()]) | (external_series(external) if external else {})
-    read = {str(file): _read(file) for file in files}
-    told = [
-        f"{each.place}: {each.message}" for each in lint_rules({n: c for n, c in read.items() if _has_rules(c)}, series)
-    ]
+    series = own_series([*OWN_METRICS, *_metrics_of_plugins()]) | (external_series(external) if external else {})
+    texts = {str(file): _text(file) for file in files}
+    contents = {name: _content(name, text) for name, text in texts.items()}
+    rules = {name: content for name, content in contents.items() if not _is_of_alertmanager(content)}
+    told = [f"{each.place}: {each.message}" for each in lint_rules(rules, series)]
     if production:
-        told += [
-            f"{file}: {found} is a placeholder; put in what is yours" for file in files for found in _placeholders(file)
-        ]
+        told += [line for name, text in texts.items() for line in _placeholders(name, text)]
     for line in told:
         click.echo(line)
-    click.echo(f"{len(read)} files, {len(told)} complaints")
+    click.echo(f"{len(files)} files, {len(told)} complaints")
     return 1 if told else 0
 
 
-def _of_plugins() -> list[Metric]:
+def _metrics_of_plugins() -> list[Metric]:
     return [metric for _, declared in asked(build_manager(), "register_metrics") for metric in declared]
 
 
-def _read(file: Path) -> Any:
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be read: {error.strerror}; name a rule file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not YAML in UTF-8: {error}") from error
+
+
+def _content(name: str, text: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{file} can't be read: {error.strerror}; name a rule file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} is not YAML: {error}") from error
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name} is not YAML: {error}") from error
 
 
-def _has_rules(content: Any) -> bool:
-    """Alertmanager's configuration has none, and is only looked at for placeholders."""
-    return not (isinstance(content, dict) and "receivers" in content)
+def _is_of_alertmanager(content: Any) -> bool:
+    return isinstance(content, dict) and "receivers" in content
 
 
-def _placeholders(file: Path) -> list[str]:
-    text = file.read_text(encoding="utf-8")
-    return [placeholder for placeholder in _PLACEHOLDERS if placeholder in text]
+def _placeholders(name: str, text: str) -> Iterator[str]:
+    for placeholder in _PLACEHOLDERS:
+        if placeholder in text:
+            yield f"{name}: {placeholder} is a placeholder; put in what is yours"

@@ -52,20 +52,21 @@ def lint_rules(files: Mapping[str, Any], series: Mapping[str, Series]) -> Iterat
 
 
 def _rules_in(file: str, content: Any) -> Iterator[Rule | Complaint]:
-    if not isinstance(content, dict) or not isinstance(content.get("groups"), list):
-        yield Complaint(file, "no rule file: it has no list of groups")
+    try:
+        rules = [rule for group in content["groups"] for rule in group.get("rules") or () if rule.items()]
+    except (TypeError, KeyError, AttributeError):
+        yield Complaint(file, "no rule file: it is not a list of groups with lists of rules")
         return
-    for group in content["groups"]:
-        for rule in group.get("rules") or ():
-            name = rule.get("alert") or rule.get("record") or "a rule without a name"
-            place = f"{file}: {name}"
-            try:
-                expression = parse(str(rule.get("expr", "")))
-            except ValueError as error:
-                yield Complaint(place, f"its expression can't be read: {' '.join(str(error).split())}")
-                continue
-            texts = tuple((rule.get("annotations") or {}).values())
-            yield Rule(place, rule.get("record"), expression, rule.get("labels") or {}, texts)
+    for rule in rules:
+        place = f"{file}: {rule.get('alert') or rule.get('record') or 'a rule without a name'}"
+        try:
+            expression = parse(str(rule.get("expr", "")))
+        except ValueError as error:
+            yield Complaint(place, f"its expression can't be read: {' '.join(str(error).split())}")
+            continue
+        labels = {name: str(value) for name, value in (rule.get("labels") or {}).items()}
+        texts = tuple(map(str, (rule.get("annotations") or {}).values()))
+        yield Rule(place, rule.get("record"), expression, labels, texts)
 
 
 class _Known:

@@ -165,10 +165,13 @@ def test_a_name_recorded_from_itself_ends() -> None:
     assert told({"record": "a:b", "expr": "a:b offset 1m or depth"}) == []
 
 
-@pytest.mark.parametrize("content", [None, [], {"route": {}}, "text"])
+@pytest.mark.parametrize("content", [None, [], {"route": {}}, "text", {"groups": 1}, {"groups": [{"rules": ["a"]}]}])
 def test_a_file_without_groups_is_told(content: Any) -> None:
     [complaint] = lint_rules({"some.yaml": content}, SERIES)
-    assert (complaint.place, complaint.message) == ("some.yaml", "no rule file: it has no list of groups")
+    assert (complaint.place, complaint.message) == (
+        "some.yaml",
+        "no rule file: it is not a list of groups with lists of rules",
+    )
 
 
 def test_metrics_of_others_come_from_a_file(tmp_path: Path) -> None:
