@@ -141,6 +141,16 @@ MODEL_FEEDBACK: Final = Counter(
     "Times that a person said the right category of an inquiry, by what the model had said and whether it was that.",
     {"model_name": OPEN, "category": CATEGORIES, "correct": ("true", "false")},
 )
+SENTIMENT_FEEDBACK: Final = Counter(
+    "model_sentiment_feedback_total",
+    "The same as model_feedback_total, of sentiments.",
+    {"model_name": OPEN, "sentiment": SENTIMENTS, "correct": ("true", "false")},
+)
+URGENCY_FEEDBACK: Final = Counter(
+    "model_urgency_feedback_total",
+    "The same as model_feedback_total, of urgencies.",
+    {"model_name": OPEN, "urgency": URGENCIES, "correct": ("true", "false")},
+)
 MODEL_ACCURACY: Final = Gauge(
     "model_accuracy_score",
     "Share that was correct of the feedback in model_feedback_total since this process started; with several workers, "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from inquiry_svc import catalogue
 from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, Model, Outcome, Verdict
+from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Verdict
 from inquiry_svc.metrics import Metrics
 
 _SATISFACTION_OVER: Final = 50
@@ -20,8 +21,14 @@ def begin_with(model: Model, metrics: Metrics) -> None:
     metrics.series(catalogue.MODEL_CONFIDENCE, model_name=model.name)
     for category in CATEGORIES:
         metrics.series(catalogue.MODEL_PREDICTIONS, model_name=model.name, prediction=category)
-        for correct in ("true", "false"):
-            metrics.series(catalogue.MODEL_FEEDBACK, model_name=model.name, category=category, correct=correct)
+    for correct in ("true", "false"):
+        said = {"model_name": model.name, "correct": correct}
+        for category in CATEGORIES:
+            metrics.series(catalogue.MODEL_FEEDBACK, category=category, **said)
+        for sentiment in SENTIMENTS:
+            metrics.series(catalogue.SENTIMENT_FEEDBACK, sentiment=sentiment, **said)
+        for urgency in URGENCIES:
+            metrics.series(catalogue.URGENCY_FEEDBACK, urgency=urgency, **said)
 
 
 @hookimpl
@@ -60,7 +67,7 @@ def on_stored(event: Stored, metrics: Metrics) -> None:
         metrics.series(
             catalogue.ROUTING_DECISIONS,
             department=route.department,
-            escalated="true" if route.escalated else "false",
+            escalated=_yes_or_no(route.escalated),
         ).inc()
         priority_score.observe(route.priority_score)
         _estimate_satisfaction(outcome, metrics)
@@ -70,13 +77,17 @@ def on_stored(event: Stored, metrics: Metrics) -> None:
 @hookimpl
 def on_reviewed(event: Reviewed, metrics: Metrics) -> None:
     prediction, feedback = event.outcome.prediction, event.outcome.feedback
-    if feedback is None or feedback.category is None:
+    if feedback is None:
         return
-    labels = {"model_name": prediction.model.name, "category": prediction.verdict.category.label}
-    correct = metrics.series(catalogue.MODEL_FEEDBACK, correct="true", **labels)
-    wrong = metrics.series(catalogue.MODEL_FEEDBACK, correct="false", **labels)
-    (correct if feedback.category == labels["category"] else wrong).inc()
-    metrics.series(catalogue.MODEL_ACCURACY, **labels).set(correct.value / (correct.value + wrong.value))
+    model_name, verdict = prediction.model.name, prediction.verdict
+    if feedback.category is not None:
+        _count_category(feedback.category, {"model_name": model_name, "category": verdict.category.label}, metrics)
+    if feedback.sentiment is not None:
+        said, right = verdict.sentiment.label, _yes_or_no(feedback.sentiment == verdict.sentiment.label)
+        metrics.series(catalogue.SENTIMENT_FEEDBACK, model_name=model_name, sentiment=said, correct=right).inc()
+    if feedback.urgency is not None:
+        said, right = verdict.urgency.label, _yes_or_no(feedback.urgency == verdict.urgency.label)
+        metrics.series(catalogue.URGENCY_FEEDBACK, model_name=model_name, urgency=said, correct=right).inc()
 
 
 @hookimpl
@@ -87,8 +98,12 @@ def on_resolved(event: Resolved, metrics: Metrics) -> None:
     # Both moments may be the caller's: an answer from before the question takes no time, not less.
     took_s = max(0.0, (resolved_at - received_at).total_seconds())
     metrics.series(catalogue.RESOLUTION, department=event.outcome.route.department).observe(took_s)
-    within_sla = "true" if resolved_at <= event.outcome.route.sla_due_at else "false"
+    within_sla = _yes_or_no(resolved_at <= event.outcome.route.sla_due_at)
     metrics.series(catalogue.RESOLVED, within_sla=within_sla).inc()
+
+
+def _yes_or_no(answer: bool) -> str:
+    return "true" if answer else "false"
 
 
 def _estimate_satisfaction(outcome: Outcome, metrics: Metrics) -> None:
@@ -103,3 +118,10 @@ def _satisfaction(verdict: Verdict) -> float:
     """1 for negative, 3 for neutral, 5 for positive, weighted by their probabilities."""
     positive, neutral = verdict.scores[len(CATEGORIES) : len(CATEGORIES) + 2]
     return min(5.0, 1 + 4 * (positive + neutral / 2))
+
+
+def _count_category(category: str, labels: Mapping[str, str], metrics: Metrics) -> None:
+    correct = metrics.series(catalogue.MODEL_FEEDBACK, correct="true", **labels)
+    wrong = metrics.series(catalogue.MODEL_FEEDBACK, correct="false", **labels)
+    (correct if category == labels["category"] else wrong).inc()
+    metrics.series(catalogue.MODEL_ACCURACY, **labels).set(correct.value / (correct.value + wrong.value))

@@ -15,6 +15,8 @@ from inquiry_svc.catalogue import (
     RESOLVED,
     SATISFACTION,
     SATISFACTION_COUNT,
+    SENTIMENT_FEEDBACK,
+    URGENCY_FEEDBACK,
 )
 from inquiry_svc.events import Resolved, Reviewed, Stored
 from inquiry_svc.inquiries import Category, Feedback, Verdict
@@ -49,12 +51,23 @@ def test_feedback_counts_under_what_the_model_had_said_and_only_where_it_names_a
     assert values(metrics, MODEL_ACCURACY) == {(MODEL.name, "billing"): 0.75}
 
 
+def test_feedback_on_sentiment_and_urgency_counts_under_what_the_model_had_said() -> None:
+    metrics = Metrics(OWN_METRICS)
+    for sentiment, urgency in (("negative", "medium"), ("neutral", None), (None, "high"), ("negative", "low")):
+        feedback = Feedback(None, sentiment, urgency, None, NOON)  # type: ignore[arg-type]
+        on_reviewed(Reviewed(sample_outcome(feedback=feedback)), metrics)
+    said_negative, said_medium = (MODEL.name, "negative"), (MODEL.name, "medium")
+    assert values(metrics, SENTIMENT_FEEDBACK) == {(*said_negative, "true"): 2, (*said_negative, "false"): 1}
+    assert values(metrics, URGENCY_FEEDBACK) == {(*said_medium, "true"): 1, (*said_medium, "false"): 2}
+    assert values(metrics, MODEL_FEEDBACK) == {}
+
+
 def test_nothing_is_said_of_accuracy_before_anybody_said_anything() -> None:
     metrics = Metrics(OWN_METRICS)
     begin_with(MODEL, metrics)
     assert values(metrics, MODEL_ACCURACY) == {}
     assert set(values(metrics, MODEL_FEEDBACK).values()) == {0}
-    assert len(values(metrics, MODEL_FEEDBACK)) == 12
+    assert [len(values(metrics, each)) for each in (MODEL_FEEDBACK, SENTIMENT_FEEDBACK, URGENCY_FEEDBACK)] == [12, 6, 8]
 
 
 @pytest.mark.parametrize(("sentiment", "score"), [("positive", 5), ("neutral", 3), ("negative", 1)])
