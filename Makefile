@@ -7,7 +7,7 @@ UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 
-.PHONY: help run test check format alerts bench bench-quick soak model metrics lock clean
+.PHONY: help run test check format alerts dashboards bench bench-quick soak model metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ format: $(VENV)/.dev  ## Put the code into its form
 
 alerts: $(VENV)/.dev  ## Write the alert rules that follow from alerting/slo.yaml
 	$(BIN)/python -m alerting
+
+dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashboards says
+	$(BIN)/python -m monitoring.dashboards
 
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks

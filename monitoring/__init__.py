@@ -1,0 +1,1 @@
+"""What is collected and shown. Nothing of it is installed with the service."""

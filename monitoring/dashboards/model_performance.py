@@ -1,0 +1,127 @@
+"""Is the model quick, sure and right?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitoring.dashboards.panels import Above, Below, Dashboard, Panel
+
+
+def _accuracy(metric: str, label: str) -> dict[str, str]:
+    """By what the model had said. Reviews are few: a week of them."""
+    right = f'sum by ({label}) (increase({metric}{{job="inquiry-svc",correct="true"}}[7d]))'
+    return {f"{{{{{label}}}}}": f'{right} / (sum by ({label}) (increase({metric}{{job="inquiry-svc"}}[7d])) > 0)'}
+
+
+MODEL_PERFORMANCE: Final = Dashboard(
+    "model-performance",
+    "Model Performance",
+    "How quick, how sure and how right the classifiers are.",
+    refresh="1m",
+    over="24h",
+    panels=(
+        Panel(
+            "How long does a classifier take?",
+            "seconds",
+            "One call, which takes a whole batch: the mean, and what 95 of 100 calls stayed within. The "
+            "objective is 0.5 s.",
+            {
+                "mean, {{model_name}}": "sum by (model_name) "
+                '(rate(model_inference_duration_seconds_sum{job="inquiry-svc"}[$__rate_interval]))'
+                " / (sum by (model_name) "
+                '(rate(model_inference_duration_seconds_count{job="inquiry-svc"}[$__rate_interval])) > 0)',
+                "p95, {{model_name}}": "histogram_quantile(0.95, sum by (model_name, le) "
+                '(rate(model_inference_duration_seconds_bucket{job="inquiry-svc"}[$__rate_interval])))',
+            },
+            limits=Above(0.25, 0.5),
+            runbooks=("InferenceBudgetBurn",),
+        ),
+        Panel(
+            "How sure is the model?",
+            "share",
+            "Confidence in the category: the mean, the median, and what one in ten stays under. Falling confidence is "
+            "the first sign of mail that the model was not trained for.",
+            {
+                "mean, {{model_name}}": "sum by (model_name) "
+                '(rate(model_prediction_confidence_sum{job="inquiry-svc"}[30m]))'
+                ' / (sum by (model_name) (rate(model_prediction_confidence_count{job="inquiry-svc"}[30m])) > 0)',
+                **{
+                    f"{name}, {{{{model_name}}}}": f"histogram_quantile({share}, sum by (le, model_name) "
+                    '(rate(model_prediction_confidence_bucket{job="inquiry-svc"}[30m])))'
+                    for name, share in (("median", 0.5), ("lowest tenth", 0.1))
+                },
+            },
+            limits=Below(0.7, 0.6),
+            runbooks=("LowModelConfidence", "ConfidenceKpiMissed"),
+        ),
+        Panel(
+            "How is confidence spread?",
+            "share",
+            "How many predictions fell between two confidences. A second hill at the low end is a kind of mail "
+            "of its own.",
+            {
+                "{{le}}": "sum by (le) "
+                '(increase(model_prediction_confidence_bucket{job="inquiry-svc"}[$__rate_interval]))'
+            },
+            form="spread",
+        ),
+        Panel(
+            "How often is the category right?",
+            "share",
+            "Of what people said in 7 days about inquiries that the model had put into each category. Reviewers "
+            "mostly see "
+            "what it was unsure of, so this is lower than its accuracy overall.",
+            _accuracy("model_feedback_total", "category"),
+            form="bars",
+            limits=Below(0.85, 0.7),
+            runbooks=("AccuracyKpiMissed",),
+        ),
+        Panel(
+            "How often is the sentiment right?",
+            "share",
+            "The same of sentiments, where people named one.",
+            _accuracy("model_sentiment_feedback_total", "sentiment"),
+            form="bars",
+            limits=Below(0.75, 0.6),
+        ),
+        Panel(
+            "How often is the urgency right?",
+            "share",
+            "The same of urgencies, where people named one.",
+            _accuracy("model_urgency_feedback_total", "urgency"),
+            form="bars",
+            limits=Below(0.75, 0.6),
+        ),
+        Panel(
+            "What does it predict?",
+            "inquiries/s",
+            "Categories predicted, from the cache or not.",
+            {
+                "{{prediction}}": "sum by (prediction) "
+                '(rate(model_predictions_total{job="inquiry-svc"}[$__rate_interval]))'
+            },
+            form="stacked",
+        ),
+        Panel(
+            "Does the fallback answer?",
+            "share",
+            "Texts that the first classifier could not answer, by reason. These are marked degraded and go to review.",
+            {
+                "{{reason}}": 'sum by (reason) (rate(classifier_fallbacks_total{job="inquiry-svc"}[$__rate_interval]))'
+                ' / on () group_left () (sum(rate(texts_received_total{job="inquiry-svc"}[$__rate_interval])) > 0)'
+            },
+            limits=Above(0.01, 0.05),
+            runbooks=("ClassifierFallback",),
+        ),
+        Panel(
+            "Which model answers?",
+            "count",
+            "Each model that is open, with its version and digest.",
+            {
+                "{{model_name}} {{version}} ({{sha}})": "count by (model_name, version, sha) "
+                '(model_version_info{job="inquiry-svc"})'
+            },
+            form="number",
+        ),
+    ),
+)

@@ -1,0 +1,84 @@
+"""What waits for a person, and what people say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitoring.dashboards.panels import Above, Dashboard, Panel
+
+REVIEW: Final = Dashboard(
+    "review",
+    "Review",
+    "Uncertain decisions, the people who look at them, and what they find.",
+    refresh="1m",
+    over="7d",
+    panels=(
+        Panel(
+            "How many wait for a person?",
+            "inquiries",
+            "Inquiries that a person should look at and nobody has, counted up to 10,000.",
+            {"waiting": 'max(review_queue_size{job="inquiry-svc"})'},
+            runbooks=("ReviewQueueOld",),
+        ),
+        Panel(
+            "How long has the first one waited?",
+            "seconds",
+            "Since the inquiry was received that has waited longest. An alert comes after three days.",
+            {"waited": 'max(review_queue_oldest_age_seconds{job="inquiry-svc"})'},
+            limits=Above(24 * 3600, 3 * 24 * 3600),
+            runbooks=("ReviewQueueOld",),
+        ),
+        Panel(
+            "How much is uncertain?",
+            "share",
+            "Of the inquiries of the hour before, those that a person should look at.",
+            {
+                "uncertain": 'sum(rate(inquiries_needing_review_total{job="inquiry-svc"}[1h]))'
+                ' / (sum(rate(inquiries_processed_total{job="inquiry-svc",status="success"}[1h])) > 0)'
+            },
+            limits=Above(0.3, 0.5),
+            runbooks=("LowModelConfidence",),
+        ),
+        Panel(
+            "How many are looked at?",
+            "inquiries",
+            "Inquiries of the day before of which a person said the category, and whether the model had it right.",
+            {
+                "right": 'sum(increase(model_feedback_total{job="inquiry-svc",correct="true"}[1d]))',
+                "wrong": 'sum(increase(model_feedback_total{job="inquiry-svc",correct="false"}[1d]))',
+            },
+            form="stacked",
+        ),
+        Panel(
+            "Which categories does it get wrong?",
+            "inquiries",
+            "What the model had said where a person said otherwise, within 7 days.",
+            {
+                "{{category}}": "sum by (category) "
+                '(increase(model_feedback_total{job="inquiry-svc",correct="false"}[7d]))'
+            },
+            form="bars",
+            runbooks=("AccuracyKpiMissed",),
+        ),
+        Panel(
+            "How right has it been since it started?",
+            "share",
+            "The service's own count of what people said, by model and category; it begins anew with the process.",
+            {"{{model_name}}, {{category}}": 'avg by (model_name, category) (model_accuracy_score{job="inquiry-svc"})'},
+        ),
+        Panel(
+            "How many are resolved?",
+            "per minute",
+            "Inquiries resolved, a minute, by whether it was in time.",
+            {
+                "in time": "60 * sum("
+                'rate(inquiries_resolved_total{job="inquiry-svc",within_sla="true"}[$__rate_interval]))',
+                "late": "60 * "
+                'sum(rate(inquiries_resolved_total{job="inquiry-svc",within_sla="false"}[$__rate_interval]))',
+            },
+            form="stacked",
+            runbooks=("SlaBudgetBurn",),
+            width=24,
+        ),
+    ),
+)
