@@ -195,6 +195,11 @@ HEALTH: Final = Gauge(
 )
 WORKERS_RUNNING: Final = Gauge("workers_running", "Processes that serve now.")
 WORKER_RESTARTS: Final = Counter("worker_restarts_total", "Workers that died unasked and are started again.")
+EXPORTER_PUSHES: Final = Counter(
+    "exporter_pushes_total",
+    "Times that an exporter sent the metrics. After a failure the next one sends what is missing.",
+    {"exporter": OPEN, "result": ("ok", "failed")},
+)
 PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
 
 OWN_METRICS: Final[tuple[Metric, ...]] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from inquiry_svc.inquiries import (
     Category,
@@ -183,8 +183,9 @@ class Store(Protocol):
         """Raise `StoreUnavailable` unless a write would succeed now."""
 
 
-class Exporter(Protocol):
-    """Shows the metrics to the outside."""
+@runtime_checkable
+class ScrapedExporter(Protocol):
+    """Shows the metrics to whoever asks for them."""
 
     @property
     def content_type(self) -> str:
@@ -192,6 +193,27 @@ class Exporter(Protocol):
 
     async def render(self, snapshot: Snapshot) -> bytes:
         """The page for one scrape."""
+
+
+@runtime_checkable
+class PushingExporter(Protocol):
+    """Sends the metrics somewhere, again and again."""
+
+    @property
+    def period_s(self) -> float:
+        """How long to wait between two pushes."""
+
+    async def push(self, snapshot: Snapshot, sent: Snapshot) -> None:
+        """Send the numbers of the whole service, of however many processes it is.
+
+        `sent` is what was last sent with success, by whichever process; empty before the first. The difference is what
+        a receiver that adds up must get. Called once a period and once more at the stop, never twice at a time. Raise
+        when it could not be sent: the next call has the same `sent`.
+        """
+
+
+Exporter: TypeAlias = ScrapedExporter | PushingExporter
+"""One that is asked or one that sends; may be both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def register_stores() -> Iterable[Provider[Store]]:  # type: ignore[empty-body]
 
 @hookspec
 def register_exporters() -> Iterable[Provider[Exporter]]:  # type: ignore[empty-body]
-    """Offer exporters, for `[exporters] providers`."""
+    """Offer exporters, those that are asked and those that send, for `[exporters] providers`."""
 
 
 # What is added: called once, while the service starts or the command line is built.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,6 +169,8 @@ class Family:
 
     metric: Metric
     values: Mapping[tuple[str, ...], float | Distribution]
+    since: float = 0.0
+    """When the first of those who count here began, from 0, in seconds since the epoch."""
 
 
 Snapshot: TypeAlias = Sequence[Family]
@@ -180,6 +183,7 @@ class Metrics:
     def __init__(self, metrics: Iterable[Metric] = ()) -> None:
         self._series: dict[Metric, dict[tuple[str, ...], AnySeries]] = {}
         self._by_name: dict[str, Metric] = {}
+        self._since = time.time()
         for metric in metrics:
             self.declare(metric)
 
@@ -242,7 +246,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         return [
-            Family(metric, {labels: _value_of(series) for labels, series in known.items()})
+            Family(metric, {labels: _value_of(series) for labels, series in known.items()}, self._since)
             for metric, known in self._series.items()
         ]
 

@@ -18,8 +18,8 @@ import pluggy
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.catalogue import OWN_METRICS, WORKERS_RUNNING
-from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, Router, Store
-from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, PushingExporter, Router, ScrapedExporter, Store
+from inquiry_svc.errors import ConfigurationError, PluginError
 from inquiry_svc.events import Resolved, Reviewed
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
@@ -29,6 +29,7 @@ from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
 from inquiry_svc.recording import begin_with
 from inquiry_svc.settings import Settings
 from inquiry_svc.store_gauges import store_gauges_kept_current
@@ -47,7 +48,8 @@ class Service:
     manager: pluggy.PluginManager
     metrics: Metrics
     store: Store
-    exporters: Mapping[str, Exporter]
+    exporters: Mapping[str, ScrapedExporter]
+    """Those that are asked, in the order in which they were chosen."""
     health: Health
     pipeline: Pipeline
     workload: Workload
@@ -86,8 +88,13 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, manager: pluggy.PluginManager, offers: Offers) -> AsyncIterator[Service]:
-    """Raises `ConfigurationError` when a provider can't be opened as configured."""
+async def open_service(
+    settings: Settings, manager: pluggy.PluginManager, offers: Offers, *, turns: Turns | None = None
+) -> AsyncIterator[Service]:
+    """`turns` says when this process sends metrics, where it is not the only one.
+
+    Raises `ConfigurationError` when a provider can't be opened as configured.
+    """
     metrics = Metrics(OWN_METRICS)
     for _, declared in asked(manager, "register_metrics"):
         for metric in declared:
@@ -104,6 +111,7 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
         exporters: dict[str, Exporter] = {
             name: await enter(opener.open("exporter", name)) for name in settings.exporters.providers
         }
+        asked_for, sending = _sorted_out(exporters)
 
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         workload = Workload()
@@ -145,12 +153,34 @@ async def open_service(settings: Settings, manager: pluggy.PluginManager, offers
         for model in (classifier.model, fallback.model):
             begin_with(model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
-        service = Service(settings, manager, metrics, store, exporters, health, pipeline, workload, watchers)
+        service = Service(
+            settings=settings,
+            manager=manager,
+            metrics=metrics,
+            store=store,
+            exporters=asked_for,
+            health=health,
+            pipeline=pipeline,
+            workload=workload,
+            watchers=watchers,
+        )
+        await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
         await enter(pipeline.running())
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):
             await enter(lifespan)
         yield service
+
+
+def _sorted_out(
+    exporters: Mapping[str, Exporter],
+) -> tuple[dict[str, ScrapedExporter], dict[str, PushingExporter]]:
+    """Those that are asked, and those that send. Raises `PluginError` for one that does neither."""
+    asked_for = {name: exporter for name, exporter in exporters.items() if isinstance(exporter, ScrapedExporter)}
+    sending = {name: exporter for name, exporter in exporters.items() if isinstance(exporter, PushingExporter)}
+    for name in exporters.keys() - asked_for.keys() - sending.keys():
+        raise PluginError(f"exporter {name!r} has neither render nor push; see inquiry_svc.contracts")
+    return asked_for, sending
 
 
 def _writable(data_dir: Path) -> Path:

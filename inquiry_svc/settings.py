@@ -91,7 +91,7 @@ class StoreSettings:
 @dataclass(frozen=True, slots=True)
 class ExportersSettings:
     providers: tuple[str, ...] = ("aioprometheus",)
-    """The first answers a scrape."""
+    """Several at once. A scrape gets the form that it asks for, of those that are chosen, or else the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ async def _work(found: Configured, bound: socket.socket, link_fd: int) -> None:
     with stop_signals() as stop:
         async with (
             joined(link_fd, stop) as membership,
-            open_service(found.settings, found.manager, found.offers) as service,
+            open_service(found.settings, found.manager, found.offers, turns=membership) as service,
         ):
 
             def hand_over() -> None:

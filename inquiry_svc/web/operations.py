@@ -10,6 +10,7 @@ from aiohttp import web
 from inquiry_svc.web import schemas
 from inquiry_svc.web.incoming import read_query
 from inquiry_svc.web.keys import SERVICE
+from inquiry_svc.web.negotiation import best_liked
 from inquiry_svc.web.outgoing import health_out, json_response
 
 
@@ -42,8 +43,8 @@ async def ready(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
-    exporter = next(iter(service.exporters.values()), None)
-    if exporter is None:
+    if not service.exporters:
         raise web.HTTPNotFound
+    exporter = best_liked(request.headers.get("Accept", "*/*"), list(service.exporters.values()))
     page = await exporter.render(await service.snapshot())
-    return web.Response(body=page, headers={"Content-Type": exporter.content_type})
+    return web.Response(body=page, headers={"Content-Type": exporter.content_type, "Vary": "Accept"})

@@ -38,6 +38,7 @@ class FamilySent(msgspec.Struct, array_like=True):
     declared: Declared
     series: list[tuple[tuple[str, ...], float | tuple[tuple[int, ...], float]]]
     """Label values with a number, or with a distribution's cumulative counts and sum."""
+    since: float
 
 
 Numbers: TypeAlias = list[FamilySent]
@@ -61,6 +62,23 @@ class AskAll(msgspec.Struct, tag=True):
     numbers: Numbers
 
 
+class AskTurn(msgspec.Struct, tag=True):
+    """Worker: these are my numbers; may I send everybody's through this exporter?"""
+
+    question: int
+    numbers: Numbers
+    exporter: str
+    period_s: float
+    last: bool
+
+
+class TurnOver(msgspec.Struct, tag=True):
+    """Worker: I am done with the turn that I was given."""
+
+    exporter: str
+    sent: bool
+
+
 class AskYours(msgspec.Struct, tag=True):
     """Parent: give me your numbers."""
 
@@ -72,8 +90,17 @@ class All(msgspec.Struct, tag=True):
     numbers: Numbers
 
 
-FromWorker: TypeAlias = Ready | Mine | AskAll
-FromParent: TypeAlias = AskYours | All
+class YourTurn(msgspec.Struct, tag=True):
+    """Parent: everybody's numbers and those sent before, to be sent now; None: it is not your turn."""
+
+    question: int
+    exporter: str
+    numbers: Numbers | None
+    sent: Numbers
+
+
+FromWorker: TypeAlias = Ready | Mine | AskAll | AskTurn | TurnOver
+FromParent: TypeAlias = AskYours | All | YourTurn
 
 
 class Link:
@@ -121,6 +148,7 @@ def to_numbers(snapshot: Snapshot) -> Numbers:
                 (labels, (value.cumulative, value.sum) if isinstance(value, Distribution) else value)
                 for labels, value in family.values.items()
             ],
+            family.since,
         )
         for family in snapshot
     ]
@@ -131,6 +159,7 @@ def to_snapshot(numbers: Sequence[FamilySent]) -> Snapshot:
         Family(
             _metric(family.declared),
             {labels: Distribution(*value) if isinstance(value, tuple) else value for labels, value in family.series},
+            family.since,
         )
         for family in numbers
     ]

@@ -1,4 +1,7 @@
-"""A worker's side of the link: it tells its numbers, asks for everybody's, and stops when the parent is gone."""
+"""A worker's side of the link: it tells its numbers, asks for everybody's, and stops when the parent is gone.
+
+It also asks for the turn to send everybody's numbers on: it is one of `pushing.Turns`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,23 @@ import msgspec
 
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import Metrics, Snapshot
-from inquiry_svc.workers.link import All, AskAll, FromParent, Link, Mine, Ready, open_link, to_numbers, to_snapshot
+from inquiry_svc.pushing import Turn
+from inquiry_svc.workers.link import (
+    All,
+    AskAll,
+    AskTurn,
+    AskYours,
+    FromParent,
+    Link,
+    Mine,
+    Numbers,
+    Ready,
+    TurnOver,
+    YourTurn,
+    open_link,
+    to_numbers,
+    to_snapshot,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +71,7 @@ class Membership:
         """What this worker counts in."""
         self._asking = asyncio.Lock()
         self._question = 0
-        self._answer: asyncio.Future[Snapshot] | None = None
+        self._answers: dict[int, asyncio.Future[All | YourTurn]] = {}
 
     async def ready(self) -> None:
         """Say that this worker serves from now on."""
@@ -63,26 +82,47 @@ class Membership:
 
         This worker's own would not do: counters would seem to have gone down.
         """
+        async with _in_time(), self._asking:
+            answer = await self._asked(AskAll(self._next_question(), self._numbers()))
+        return to_snapshot(answer.numbers or [])
+
+    @asynccontextmanager
+    async def turn(self, exporter: str, period_s: float, *, last: bool) -> AsyncIterator[Turn | None]:
+        """See `pushing.Turns`."""
+        async with _in_time():
+            answer = await self._asked(AskTurn(self._next_question(), self._numbers(), exporter, period_s, last))
+        if not isinstance(answer, YourTurn) or answer.numbers is None:
+            yield None
+            return
+        over = TurnOver(exporter, sent=False)
         try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S), self._asking:
-                self._question += 1
-                self._answer = asyncio.get_running_loop().create_future()
-                asked = AskAll(self._question, to_numbers(self.metrics.snapshot()))
-                if await self._link.send(asked, timeout_s=_SEND_LIMIT_S):
-                    return await self._answer
-        except TimeoutError:
-            pass
-        raise Unavailable("the parent process did not add up the workers' metrics in time")
+            yield Turn(to_snapshot(answer.numbers), to_snapshot(answer.sent))
+            over.sent = True
+        finally:
+            await self._link.send(over, timeout_s=_SEND_LIMIT_S)
+
+    async def _asked(self, asked: AskAll | AskTurn) -> All | YourTurn:
+        """Raises `TimeoutError` where the parent can't be asked."""
+        answer: asyncio.Future[All | YourTurn] = asyncio.get_running_loop().create_future()
+        self._answers[asked.question] = answer
+        try:
+            if not await self._link.send(asked, timeout_s=_SEND_LIMIT_S):
+                raise TimeoutError
+            return await answer
+        finally:
+            del self._answers[asked.question]
 
     async def listen(self, stop: asyncio.Event) -> None:
         """Answer the parent until it is gone."""
         try:
             while (received := await self._link.receive()) is not None:
                 message = msgspec.msgpack.decode(received, type=FromParent)
-                if not isinstance(message, All):
+                if isinstance(message, AskYours):
                     await self.tell(asked=True)
-                elif message.question == self._question and self._answer and not self._answer.done():
-                    self._answer.set_result(to_snapshot(message.numbers))
+                elif (answer := self._answers.get(message.question)) and not answer.done():
+                    answer.set_result(message)
+                elif isinstance(message, YourTurn) and message.numbers is not None:  # who wanted it has gone
+                    await self._link.send(TurnOver(message.exporter, sent=False), timeout_s=_SEND_LIMIT_S)
             logger.error("the parent process is gone; stopping")
         finally:
             stop.set()
@@ -93,4 +133,20 @@ class Membership:
             await self.tell()
 
     async def tell(self, *, asked: bool = False) -> None:
-        await self._link.send(Mine(to_numbers(self.metrics.snapshot()), asked), timeout_s=_SEND_LIMIT_S)
+        await self._link.send(Mine(self._numbers(), asked), timeout_s=_SEND_LIMIT_S)
+
+    def _numbers(self) -> Numbers:
+        return to_numbers(self.metrics.snapshot())
+
+    def _next_question(self) -> int:
+        self._question += 1
+        return self._question
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_ANSWER_LIMIT_S):
+            yield
+    except TimeoutError as error:
+        raise Unavailable("the parent process did not add up the workers' metrics in time") from error

@@ -34,16 +34,12 @@ def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
     Two processes may declare one name differently while plugins are being exchanged: the first declaration holds, and
     families that can't be added to it are left out.
     """
-    metrics: dict[str, Metric] = {}
-    found: dict[str, dict[Labels, list[Value]]] = {}
+    alike: dict[str, list[Family]] = {}
     for family in (family for snapshot in snapshots for family in snapshot):
-        name = family.metric.name
-        if name not in metrics:
-            metrics[name], found[name] = family.metric, {labels: [value] for labels, value in family.values.items()}
-        elif _shape(metrics[name]) == _shape(family.metric):
-            for labels, value in family.values.items():
-                found[name].setdefault(labels, []).append(value)
-    return [Family(metric, _combined(found[name], across_of(metric))) for name, metric in metrics.items()]
+        others = alike.setdefault(family.metric.name, [])
+        if not others or _shape(others[0].metric) == _shape(family.metric):
+            others.append(family)
+    return [_combined(families) for families in alike.values()]
 
 
 def retired(before: Snapshot, dead: Snapshot) -> Snapshot:
@@ -58,10 +54,10 @@ def retired(before: Snapshot, dead: Snapshot) -> Snapshot:
 
 
 def never_below(snapshot: Snapshot, earlier: Snapshot) -> Snapshot:
-    """The snapshot, with each counter and histogram that was higher in the earlier one as high as there."""
+    """The snapshot, with each counter and histogram that was higher, or began, in the earlier one as it was there."""
     known = {family.metric.name: family for family in earlier if not _is_gauge(family)}
     return [
-        Family(family.metric, _raised(family.values, before.values))
+        Family(family.metric, _raised(family.values, before.values), min(family.since, before.since))
         if (before := known.get(family.metric.name)) and _shape(before.metric) == _shape(family.metric)
         else family
         for family in snapshot
@@ -72,9 +68,15 @@ def across_of(metric: Metric) -> Across:
     return metric.across if isinstance(metric, Counter | Gauge) else "sum"
 
 
-def _combined(found: Mapping[Labels, Sequence[Value]], across: Across) -> Mapping[Labels, Value]:
-    combine = _COMBINE[across]
-    return {labels: values[0] if len(values) == 1 else combine(values) for labels, values in found.items()}
+def _combined(families: Sequence[Family]) -> Family:
+    metric = families[0].metric
+    combine = _COMBINE[across_of(metric)]
+    found: dict[Labels, list[Value]] = {}
+    for family in families:
+        for labels, value in family.values.items():
+            found.setdefault(labels, []).append(value)
+    values = {labels: each[0] if len(each) == 1 else combine(each) for labels, each in found.items()}
+    return Family(metric, values, min(family.since for family in families))
 
 
 def _shape(metric: Metric) -> tuple[object, ...]:
@@ -138,4 +140,4 @@ def _capped(family: Family, known: Mapping[Labels, Value]) -> Family:
             if free < 0:
                 kept = tuple(OVERFLOW if is_it else label for is_it, label in zip(is_open, labels, strict=True))
         values[kept] = _added(values[kept], value) if kept in values else value
-    return Family(family.metric, values)
+    return Family(family.metric, values, family.since)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from inquiry_svc.workers.link import AskAll
+from inquiry_svc.metrics import Snapshot
+from inquiry_svc.workers.link import AskAll, AskTurn, Ready
 from inquiry_svc.workers.process import Command, Worker, start_worker
+from inquiry_svc.workers.sending import Sending
 from inquiry_svc.workers.totals import Totals
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ _YOUNG_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 10.0
 _START_LIMIT_S: Final = 60.0
 _NUMBERS_LIMIT_S: Final = 0.5
+_TURN_LIMIT_S: Final = 0.8
+"""A worker that leaves waits 1 s for its last turn and for what it sends then."""
 
 
 async def keep_workers(count: int, command: Command, *, serving: Callable[[], None], stop_limit_s: float) -> int:
@@ -43,6 +47,7 @@ class _Parent:
         self._workers: list[Worker] = []
         """Whose process or link is there, whatever it does."""
         self._totals = Totals()
+        self._sending = Sending()
         self._changed = asyncio.Event()
         self._stopping = False
         self._renewal_wanted = False
@@ -135,14 +140,20 @@ class _Parent:
     async def _watch(self, worker: Worker) -> None:
         """A worker's whole life and, if it was to go on, another's start."""
         async for message in worker.messages():
-            if isinstance(message, AskAll):
-                self._tasks.create_task(self._answer(worker, message.question), name="scrape")
-            else:
-                worker.is_ready = True
-                self._changed.set()
+            match message:
+                case AskAll():
+                    self._tasks.create_task(self._answer(worker, message.question), name="scrape")
+                case AskTurn():
+                    self._tasks.create_task(self._give_turn(worker, message), name="turn to send")
+                case Ready():
+                    worker.is_ready = True
+                case _:
+                    self._sending.end(message.exporter, worker, sent=message.sent)
+            self._changed.set()
         await worker.ends(within_s=self._stop_limit_s)
         self._workers.remove(worker)
         self._totals.retire(worker.numbers)
+        self._sending.leave(worker)
         self._changed.set()
         if worker.is_kept and not self._stopping:
             logger.error("worker %d (process %d) ended with %s", worker.number, worker.process_id, worker.end)
@@ -191,11 +202,27 @@ class _Parent:
         logger.info("renewed the workers")
 
     async def _answer(self, scraped: Worker, question: int) -> None:
-        others = [worker for worker in self._workers if worker is not scraped]
+        await scraped.answer(question, await self._whole(scraped), within_s=_NUMBERS_LIMIT_S)
+
+    async def _give_turn(self, worker: Worker, asked: AskTurn) -> None:
+        if asked.last:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_LIMIT_S):
+                    await self._until(lambda: self._sending.is_free(asked.exporter, worker), even_if_stopping=True)
+        if not self._sending.begin(asked.exporter, worker, asked.period_s, last=asked.last):
+            await worker.refuse_turn(asked, within_s=_NUMBERS_LIMIT_S)
+            return
+        whole = await self._whole(worker)
+        sent = self._sending.note(asked.exporter, whole)
+        if not await worker.give_turn(asked, whole, sent, within_s=_NUMBERS_LIMIT_S):
+            self._sending.end(asked.exporter, worker, sent=False)
+
+    async def _whole(self, asking: Worker) -> Snapshot:
+        """Everybody's numbers as they are now; those of the worker that asks came with its question."""
+        others = [worker for worker in self._workers if worker is not asking]
         await asyncio.gather(*(worker.tell_numbers(within_s=_NUMBERS_LIMIT_S) for worker in others))
-        living = sorted(self._workers, key=lambda worker: worker is not scraped)  # its declarations come first
-        whole = self._totals.whole([worker.numbers for worker in living])
-        await scraped.answer(question, whole, within_s=_NUMBERS_LIMIT_S)
+        living = sorted(self._workers, key=lambda worker: worker is not asking)  # its declarations come first
+        return self._totals.whole([worker.numbers for worker in living])
 
 
 def _told_of(first: Worker | None) -> int:

@@ -17,11 +17,14 @@ from inquiry_svc.metrics import Snapshot
 from inquiry_svc.workers.link import (
     All,
     AskAll,
+    AskTurn,
     AskYours,
     FromWorker,
     Link,
     Mine,
     Ready,
+    TurnOver,
+    YourTurn,
     open_link,
     to_numbers,
     to_snapshot,
@@ -92,11 +95,11 @@ class Worker:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
 
-    async def messages(self) -> AsyncIterator[Ready | AskAll]:
+    async def messages(self) -> AsyncIterator[Ready | AskAll | AskTurn | TurnOver]:
         """What it says, until its end of the link is closed. Its numbers are noted on the way."""
         while (received := await self._link.receive()) is not None:
             message = msgspec.msgpack.decode(received, type=FromWorker)
-            if not isinstance(message, Ready):
+            if isinstance(message, Mine | AskAll | AskTurn):
                 self.numbers = to_snapshot(message.numbers)
             if not isinstance(message, Mine):
                 yield message
@@ -127,3 +130,11 @@ class Worker:
 
     async def answer(self, question: int, whole: Snapshot, *, within_s: float) -> None:
         await self._link.send(All(question, to_numbers(whole)), timeout_s=within_s)
+
+    async def give_turn(self, asked: AskTurn, whole: Snapshot, sent: Snapshot, *, within_s: float) -> bool:
+        """Whether it could be told."""
+        turn = YourTurn(asked.question, asked.exporter, to_numbers(whole), to_numbers(sent))
+        return await self._link.send(turn, timeout_s=within_s)
+
+    async def refuse_turn(self, asked: AskTurn, *, within_s: float) -> None:
+        await self._link.send(YourTurn(asked.question, asked.exporter, None, []), timeout_s=within_s)

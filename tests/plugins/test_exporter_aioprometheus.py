@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from inquiry_svc.contracts import Exporter, Host, NoSettings
+from inquiry_svc.contracts import Host, NoSettings, ScrapedExporter
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.exporters import ExporterContract, samples_of
+from inquiry_svc.testing.exporters import PageContract, samples_of
 from inquiry_svc.testing.running import running_service
 from inquiry_svc_plugins.exporters.aioprometheus import open_aioprometheus
 
 
-class TestAioprometheusExporter(ExporterContract):
+class TestAioprometheusExporter(PageContract):
     @pytest.fixture
-    async def exporter(self, tmp_path: Path) -> AsyncIterator[Exporter]:
+    async def exporter(self, tmp_path: Path) -> AsyncIterator[ScrapedExporter]:
         async with open_aioprometheus(NoSettings(), Host(tmp_path, Metrics())) as exporter:
             yield exporter
 
