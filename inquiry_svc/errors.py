@@ -6,6 +6,7 @@
     ├── Overloaded                no place is free: try again after `retry_after_s`
     ├── Unavailable               a provider can't be reached or timed out: try again after `retry_after_s`
     │   └── StoreUnavailable      nothing was acknowledged
+    ├── UpkeepFailed              a store can't be backed up or restored now; what was there before is as it was
     ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
     ├── IdempotencyKeyReused      the key was used before for another payload
     ├── InquiryNotFound
@@ -46,6 +47,10 @@ class Unavailable(InquiryServiceError):
 
 class StoreUnavailable(Unavailable):
     """The store is out of reach, full or read-only. What was being saved was not acknowledged."""
+
+
+class UpkeepFailed(InquiryServiceError):
+    """A backup or a restore failed: in use, damaged, no room. What was there before is as it was; exit code 1."""
 
 
 class TriageFailed(InquiryServiceError):

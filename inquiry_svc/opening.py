@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,20 @@ class Opener:
         section = SECTIONS[kind]
         async with AsyncExitStack() as stack:
             try:
-                opening = provider.open(self.settings.of_providers[section, name], self.host)
-                opened = await stack.enter_async_context(opening)
-            except ImportError as error:
-                cure = f"pip install 'inquiry-svc[{provider.extra}]'" if provider.extra else "install what it needs"
-                missing = error.name or str(error)
-                raise ConfigurationError(f"{kind} {name!r} needs {missing}, which is not installed; {cure}") from error
+                with told_what_is_missing(kind, name, provider.extra):
+                    opening = provider.open(self.settings.of_providers[section, name], self.host)
+                    opened = await stack.enter_async_context(opening)
             except OSError as error:
                 raise ConfigurationError(f"{kind} {name!r} can't be opened: {error}; see [{section}.{name}]") from error
             yield opened
+
+
+@contextmanager
+def told_what_is_missing(kind: str, name: str, extra: str | None) -> Iterator[None]:
+    """Turns an import that fails into a `ConfigurationError` with the command that mends it."""
+    try:
+        yield
+    except ImportError as error:
+        cure = f"pip install 'inquiry-svc[{extra}]'" if extra else "install what it needs"
+        missing = error.name or str(error)
+        raise ConfigurationError(f"{kind} {name!r} needs {missing}, which is not installed; {cure}") from error

@@ -12,7 +12,18 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Provider, ReviewQueue, Stats, Store
+from inquiry_svc.contracts import (
+    Filters,
+    Host,
+    NoSettings,
+    Pool,
+    Position,
+    Provider,
+    ReviewQueue,
+    Stats,
+    Store,
+    Upkeep,
+)
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
@@ -143,4 +154,5 @@ async def open_memory(settings: NoSettings, host: Host) -> AsyncIterator[Store]:
 
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    return [Provider("memory", open_memory, one_process=True)]
+    upkeep = Upkeep(backups_instead="it forgets at exit; choose sqlite or postgres to keep anything")
+    return [Provider("memory", open_memory, one_process=True, upkeep=upkeep)]

@@ -5,14 +5,14 @@ PostgreSQL 14 or newer. What a failover, a restart or a full disk does to it is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
-from inquiry_svc.contracts import Host, Provider, Store
+from inquiry_svc.contracts import Host, Provider, Store, Upkeep
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.settings import Count, Seconds, Secret
 
@@ -48,6 +48,15 @@ async def open_postgres(settings: PostgresSettings, host: Host) -> AsyncIterator
         yield PostgresStore(writers, readers)
 
 
+def migrate(settings: PostgresSettings, host: Host) -> Sequence[int]:
+    import asyncio
+
+    from inquiry_svc_plugins.stores.postgres import migrating
+
+    return asyncio.run(migrating.migrate(settings))
+
+
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    return [Provider("postgres", open_postgres, PostgresSettings, extra="postgres")]
+    upkeep = Upkeep(migrate, backups_instead="use pg_dump and pg_restore, as docs/backups.md tells")
+    return [Provider("postgres", open_postgres, PostgresSettings, extra="postgres", upkeep=upkeep)]

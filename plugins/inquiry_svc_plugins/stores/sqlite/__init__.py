@@ -5,14 +5,15 @@ One machine's store: several processes may share the file, several machines may 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from inquiry_svc.contracts import Host, Provider, Store
+from inquiry_svc.contracts import Backups, Contents, Host, Provider, Restored, Store, Upkeep
 from inquiry_svc.hookspecs import hookimpl
 
 
@@ -34,7 +35,7 @@ async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Sto
     from inquiry_svc_plugins.stores.sqlite.database import open_database
     from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 
-    path = host.data_dir / (settings.path or "inquiries.sqlite3")
+    path = _path(settings, host)
     writer, *readers = await asyncio.to_thread(open_database, path, settings.busy_timeout_s, settings.readers)
     store = SqliteStore(path, writer, readers)
     try:
@@ -43,6 +44,35 @@ async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Sto
         await store.close()
 
 
+def migrate(settings: SqliteSettings, host: Host) -> Sequence[int]:
+    from inquiry_svc_plugins.stores.sqlite.database import migrate_database
+
+    return migrate_database(_path(settings, host), settings.busy_timeout_s)
+
+
+def save_backup(settings: SqliteSettings, host: Host, file: Path) -> Contents:
+    from inquiry_svc_plugins.stores.sqlite import backups
+
+    return backups.save_backup(_path(settings, host), file, settings.busy_timeout_s)
+
+
+def verify_backup(settings: SqliteSettings, host: Host, file: Path) -> Contents:
+    from inquiry_svc_plugins.stores.sqlite import backups
+
+    return backups.verify_backup(file)
+
+
+def restore_backup(settings: SqliteSettings, host: Host, file: Path) -> Restored:
+    from inquiry_svc_plugins.stores.sqlite import backups
+
+    return backups.restore_backup(_path(settings, host), file)
+
+
+def _path(settings: SqliteSettings, host: Host) -> Path:
+    return host.data_dir / (settings.path or "inquiries.sqlite3")
+
+
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    return [Provider("sqlite", open_sqlite, SqliteSettings)]
+    upkeep = Upkeep(migrate, Backups(save_backup, verify_backup, restore_backup))
+    return [Provider("sqlite", open_sqlite, SqliteSettings, upkeep=upkeep)]

@@ -18,7 +18,7 @@ from inquiry_svc_plugins.stores.named_sql import read_migrations
 _CURES: Final[Mapping[str, str]] = {
     "SQLITE_BUSY": "is locked by another program: stop that one first",
     "SQLITE_CANTOPEN": "can't be opened: give the service a folder in which it may write",
-    "SQLITE_CORRUPT": "is damaged: restore it from a backup",
+    "SQLITE_CORRUPT": "is damaged: restore it from a backup with inquiry-svc restore",
     "SQLITE_FULL": "can't grow: the disk is full, make room",
     "SQLITE_NOTADB": "is no SQLite database: move it away or name another file",
     "SQLITE_READONLY": "is read-only: give the service the right to write it",
@@ -35,32 +35,46 @@ def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqli
     try:
         with ExitStack() as opened:
 
-            def connect(mode: str) -> sqlite3.Connection:
-                return _configured(opened.enter_context(closing(_connect(path, mode, busy_timeout_s))))
+            def connected(mode: str) -> sqlite3.Connection:
+                return _configured(opened.enter_context(closing(connect(path, mode, busy_timeout_s))))
 
-            writer = connect("rwc")
+            writer = connected("rwc")
             migrate(writer, path, read_migrations(__package__))  # first: it refuses a file that is not ours to change
             _make_durable(writer, path, busy_timeout_s)
-            connections = (writer, *(connect("ro") for _ in range(readers)))
+            connections = (writer, *(connected("ro") for _ in range(readers)))
             opened.pop_all()
             return connections
     except sqlite3.DatabaseError as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> None:
-    """Bring the file to the newest of `migrations`, each of which sets `user_version` to its number; all or none."""
+def migrate_database(path: Path, busy_timeout_s: float) -> Sequence[int]:
+    """The numbers of the migrations that were applied; a file that does not exist gets all. Raises as the above."""
+    make_folder(path)
+    try:
+        with closing(connect(path, "rwc", busy_timeout_s)) as connection:
+            return migrate(connection, path, read_migrations(__package__))
+    except sqlite3.DatabaseError as error:
+        raise refusal(path, error) from error
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> Sequence[int]:
+    """Bring the file to the newest of `migrations`, each of which sets `user_version` to its number; all or none.
+
+    The numbers of those that were applied.
+    """
     newest = max(number for number, _ in migrations)
     with transaction(connection):  # of several processes that start at once, one migrates and the others find it done
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > newest:
-            raise _refused(path, f"has schema {version}, this release knows up to {newest}: install a newer release")
+            raise refused(path, f"has schema {version}, this release knows up to {newest}: install a newer release")
         if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
-            raise _refused(path, "belongs to another program: name another file")
-        for number, script in migrations:
-            if number > version:
-                for statement in _statements(script):
-                    connection.execute(statement)
+            raise refused(path, "belongs to another program: name another file")
+        due = [(number, script) for number, script in migrations if number > version]
+        for _, script in due:
+            for statement in _statements(script):
+                connection.execute(statement)
+    return [number for number, _ in due]
 
 
 @contextmanager
@@ -76,7 +90,15 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
         raise
 
 
-def _connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
+def make_folder(path: Path) -> None:
+    """The folder for the file, where it is missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(path, f"can't be made: {error.strerror}; name another folder with --data-dir") from error
+
+
+def connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
 
@@ -90,7 +112,7 @@ def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
 def _make_durable(connection: sqlite3.Connection, path: Path, busy_timeout_s: float) -> None:
     mode = _into_wal_mode(connection, busy_timeout_s)
     if mode != "wal":
-        raise _refused(path, "lies on a file system without shared memory: put it on a local disk")
+        raise refused(path, "lies on a file system without shared memory: put it on a local disk")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: its fsync alone does not reach the disk
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MiB: fewer checkpoints, a restart still takes no time
@@ -123,14 +145,19 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _refusal(path: Path, error: sqlite3.DatabaseError) -> ConfigurationError:
+def is_one_of(error: sqlite3.Error, *names: str) -> bool:
+    """Whether it is one of these errors of SQLite, or of their finer kinds."""
+    return getattr(error, "sqlite_errorname", "").startswith(names)
+
+
+def refusal(path: Path, error: sqlite3.DatabaseError) -> ConfigurationError:
     name = getattr(error, "sqlite_errorname", "") or "SQLITE_ERROR"
     cure = next(
         (cure for code, cure in _CURES.items() if name.startswith(code)),
         f"can't be used ({error}): name another",
     )
-    return _refused(path, cure)
+    return refused(path, cure)
 
 
-def _refused(path: Path, what: str) -> ConfigurationError:
+def refused(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(f'store "sqlite": {path} {what} ([store.sqlite] path)')
