@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from inquiry_svc.cli import run
-from tests.acceptance.serving import run_command, serving
+from tests.acceptance.serving import install_plugin, run_command, serving
 from tests.acceptance.test_kill import Book, look_into_the_database, submit
 from tests.acceptance.test_workers_kill import load
 
@@ -182,3 +182,24 @@ def test_migrating_says_what_was_applied(commands: Commands, monkeypatch: pytest
     assert re.fullmatch(r"store 'sqlite': applied migration 1; \d+\.\d\d s", commands.told("migrate"))
     monkeypatch.setenv("INQUIRY_STORE__PROVIDER", "memory")
     assert "store 'memory' has no schema: there is nothing to migrate" in commands.refusal(2, "migrate")
+
+
+def test_a_store_whose_library_is_not_installed_is_told_the_command_that_mends_it(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install_plugin(
+        tmp_path,
+        "needy_store",
+        "from inquiry_svc.contracts import Provider, Upkeep\n"
+        "from inquiry_svc.hookspecs import hookimpl\n"
+        "def migrate(settings, host):\n"
+        "    import no_such_library\n"
+        "@hookimpl\n"
+        "def register_stores():\n"
+        "    return [Provider('needy', None, extra='needy', upkeep=Upkeep(migrate))]\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("INQUIRY_STORE__PROVIDER", "needy")
+    told = "store 'needy' needs no_such_library, which is not installed; pip install 'inquiry-svc[needy]'"
+    assert told in commands.refusal(2, "migrate")
+    assert "store 'needy' has no backups here: use what its own database offers" in commands.refusal(2, "backup", "x")
