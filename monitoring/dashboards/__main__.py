@@ -1,4 +1,4 @@
-"""Writes each dashboard to monitoring/grafana/dashboards. A test fails where a file is not what would be written."""
+"""Writes the dashboards for Grafana and for `inquiry-svc dashboard`; a test fails where a file is another."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import click
 
 from monitoring.dashboards import DASHBOARDS
 from monitoring.dashboards.grafana import as_json
+from monitoring.dashboards.live import as_live_json
 
 FOLDER: Final = Path(__file__).parents[1] / "grafana/dashboards"
+LIVE: Final = Path(__file__).parents[2] / "inquiry_svc/live/panels.json"
 
 
 @click.command()
 def main() -> None:
-    """Write the dashboards for Grafana."""
+    """Write the dashboards."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file, content in wanted_files().items():
         if not file.exists() or file.read_text() != content:
@@ -26,7 +28,8 @@ def main() -> None:
 
 def wanted_files() -> Mapping[Path, str]:
     """Each file with its content."""
-    return {FOLDER / f"{dashboard.name}.json": as_json(dashboard) for dashboard in DASHBOARDS}
+    of_grafana = {FOLDER / f"{dashboard.name}.json": as_json(dashboard) for dashboard in DASHBOARDS}
+    return {**of_grafana, LIVE: as_live_json(DASHBOARDS)}
 
 
 if __name__ == "__main__":

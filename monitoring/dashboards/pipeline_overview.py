@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from monitoring.dashboards.panels import Above, Below, Dashboard, Panel
-from monitoring.dashboards.selectors import DURATION_BUCKETS, FAULTS, REQUESTS
+from monitoring.dashboards.selectors import DURATION_BUCKETS, FAULTS, REFUSED, REQUESTS
 
 PIPELINE_OVERVIEW: Final = Dashboard(
     "pipeline-overview",
@@ -68,18 +68,24 @@ PIPELINE_OVERVIEW: Final = Dashboard(
         Panel(
             "Are requests failing?",
             "share",
-            "Faults of the service (5xx), and requests refused as wrong (4xx), of all requests. Few requests "
-            "make it jump.",
+            "Faults of the service (5xx), of all requests. A few requests make it jump.",
             {
                 "faults": f"(sum(rate({FAULTS}[$__rate_interval])) or vector(0))"
-                f" / (sum(rate({REQUESTS}[$__rate_interval])) > 0)",
-                "refused as wrong": "(sum(rate("
-                'http_requests_total{job="inquiry-svc",endpoint!~"/metrics|/api/v1/(metrics|health.*)",status=~"4.."}'
-                f"[$__rate_interval])) or vector(0)) / (sum(rate({REQUESTS}[$__rate_interval])) > 0)",
+                f" / (sum(rate({REQUESTS}[$__rate_interval])) > 0)"
             },
             limits=Above(0.01, 0.05),
             runbooks=("HighErrorRate", "AvailabilityBudgetBurn", "ErrorRateKpiMissed"),
-            width=12,
+            width=6,
+        ),
+        Panel(
+            "Are requests refused as wrong?",
+            "share",
+            "What callers got wrong (4xx), of all requests. A sudden rise is often a caller's new release.",
+            {
+                "refused": f"(sum(rate({REFUSED}[$__rate_interval])) or vector(0))"
+                f" / (sum(rate({REQUESTS}[$__rate_interval])) > 0)"
+            },
+            width=6,
         ),
         Panel(
             "How long do requests take?",

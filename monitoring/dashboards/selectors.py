@@ -9,5 +9,6 @@ _TIMED: Final = 'job="inquiry-svc",endpoint!~"__unmatched__|/metrics|/api/v1/(me
 
 REQUESTS: Final = f"http_requests_total{{{_USERS}}}"
 FAULTS: Final = f'http_requests_total{{{_USERS},status=~"5.."}}'
+REFUSED: Final = f'http_requests_total{{{_USERS},status=~"4.."}}'
 DURATION_BUCKETS: Final = f"http_request_duration_seconds_bucket{{{_TIMED}}}"
 """Without uploads in bulk, which take as long as they are."""

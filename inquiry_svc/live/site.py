@@ -1,0 +1,88 @@
+"""The page of `inquiry-svc dashboard`, and what it shows: scraped from one service, every other second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from inquiry_svc.live.exposition import Scrape, failed_scrape, read_scrape
+from inquiry_svc.live.history import History
+from inquiry_svc.live.panels import Dashboard
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S: Final = 2.0
+_TIMEOUT_S: Final = 5.0
+_PAGE: Final = Path(__file__).with_name("page")
+_ONLY_FROM_HERE: Final = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'"
+
+
+@asynccontextmanager
+async def open_site(
+    url: str, dashboards: Sequence[Dashboard], *, period_s: float = PERIOD_S
+) -> AsyncIterator[web.Application]:
+    """The application, scraping `url` while open."""
+    history = History(dashboards)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client:
+        task = asyncio.create_task(_scrape(client, url, history, period_s), name="dashboard scrapes")
+        try:
+            yield _application(url, dashboards, history)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _application(url: str, dashboards: Sequence[Dashboard], history: History) -> web.Application:
+    names = {dashboard.name for dashboard in dashboards}
+    description = msgspec.json.encode({"url": url, "period_s": PERIOD_S, "dashboards": dashboards})
+
+    async def page(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(_PAGE / "index.html", headers={"Content-Security-Policy": _ONLY_FROM_HERE})
+
+    async def panels(request: web.Request) -> web.Response:
+        return web.Response(body=description, content_type="application/json")
+
+    async def shown(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in names:
+            raise web.HTTPNotFound
+        return web.Response(body=msgspec.json.encode(history.shown(name)), content_type="application/json")
+
+    application = web.Application()
+    application.add_routes(
+        [
+            web.get("/", page),
+            web.get("/panels.json", panels),
+            web.get("/shown/{name}.json", shown),
+            web.static("/page", _PAGE),
+        ]
+    )
+    return application
+
+
+async def _scrape(client: aiohttp.ClientSession, url: str, history: History, period_s: float) -> None:
+    while True:
+        due = time.monotonic() + period_s
+        history.add(await _scraped(client, url))
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def _scraped(client: aiohttp.ClientSession, url: str) -> Scrape:
+    target = {"job": "inquiry-svc", "instance": urlsplit(url).netloc}
+    try:
+        async with client.get(f"{url}/metrics") as answer:
+            answer.raise_for_status()
+            return read_scrape(await answer.text(), time.time(), target)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        logger.debug("no metrics from %s", url, exc_info=error)
+        return failed_scrape(time.time(), target)
