@@ -130,6 +130,11 @@ MODEL_INFERENCE_DURATION: Final = Histogram(
     {"model_name": OPEN},
     buckets=_LATENCY_S,
 )
+EXPLANATION_DURATION: Final = Histogram(
+    "explanation_duration_seconds",
+    "Time in which a classifier said why it said what it said; only on demand, and beside all other work.",
+    buckets=_LATENCY_S,
+)
 MODEL_INFO: Final = Gauge(
     "model_version_info",
     "1 for each model that is open.",

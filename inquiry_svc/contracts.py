@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from inquiry_svc.explanations import Explanation
 from inquiry_svc.inquiries import (
     Category,
     Department,
@@ -47,6 +48,18 @@ class Classifier(Protocol):
 
         Any exception means that the batch could not be classified; the service then tries its halves, so that one
         poisonous text fails alone.
+        """
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """What a classifier may be able to do besides: say why. The service looks for it; nothing asks for it."""
+
+    async def explain(self, text: Text) -> Explanation:
+        """Why the model that answers now says what it says of this text.
+
+        The labels and margins are those of `classify`, and each axis adds up as `inquiry_svc.explanations` says.
+        Called while `classify` is, which it must not hold up, and a few times at once.
         """
 
 

@@ -9,6 +9,7 @@
     ├── UpkeepFailed              a store can't be backed up or restored now; what was there before is as it was
     ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
     ├── IdempotencyKeyReused      the key was used before for another payload
+    ├── CannotExplain             the classifier that would have to say why can't
     ├── InquiryNotFound
     └── AlreadyResolved
 
@@ -59,6 +60,10 @@ class TriageFailed(InquiryServiceError):
 
 class IdempotencyKeyReused(InquiryServiceError):
     """The key was used before, for another payload."""
+
+
+class CannotExplain(InquiryServiceError):
+    """The classifier has no `explain`: see `contracts.Explainer`."""
 
 
 class InquiryNotFound(InquiryServiceError):

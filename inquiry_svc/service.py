@@ -19,11 +19,13 @@ import pluggy
 from inquiry_svc.admission import Admission
 from inquiry_svc.catalogue import OWN_METRICS, WORKERS_RUNNING
 from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, PushingExporter, Router, ScrapedExporter, Store
-from inquiry_svc.errors import ConfigurationError, PluginError
+from inquiry_svc.errors import ConfigurationError, InquiryNotFound, PluginError
 from inquiry_svc.events import Resolved, Reviewed
+from inquiry_svc.explaining import Explaining
+from inquiry_svc.explanations import Explanation
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
-from inquiry_svc.inquiries import Feedback, Inquiry, Outcome, Prediction, Text
+from inquiry_svc.inquiries import Feedback, Inquiry, Model, Outcome, Prediction, Text
 from inquiry_svc.metrics import Metrics, Snapshot
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
@@ -54,6 +56,7 @@ class Service:
     pipeline: Pipeline
     workload: Workload
     watchers: Watchers
+    explaining: Explaining
     stopping: bool = False
     """Set when the stop has begun: readiness says 503 from then on."""
     handing_over: bool = False
@@ -68,6 +71,20 @@ class Service:
     async def classify(self, text: Text) -> Prediction:
         """Triage without storing. See `Pipeline.classify`."""
         return await self.pipeline.classify(text)
+
+    async def explain(self, text: Text, decided_by: Model) -> Explanation:
+        """Why a model says what it says of a text. See `Explaining.explain`."""
+        return await self.explaining.explain(text, decided_by)
+
+    async def explain_stored(self, inquiry_id: str) -> tuple[Outcome, Explanation]:
+        """An outcome, and why: by the model that decided it unless that is open no more.
+
+        Raises `InquiryNotFound`, `CannotExplain`, `Overloaded`, `Unavailable`.
+        """
+        outcome = await self.store.get(inquiry_id)
+        if outcome is None:
+            raise InquiryNotFound
+        return outcome, await self.explaining.explain(outcome.inquiry, outcome.prediction.model)
 
     async def snapshot(self) -> Snapshot:
         """The numbers of the whole service, whichever of its processes is asked. Raises `Unavailable`."""
@@ -153,6 +170,7 @@ async def open_service(
         for model in (classifier.model, fallback.model):
             begin_with(model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
+        explaining = Explaining([classifier, fallback], metrics=metrics, timeout_s=settings.classifier.timeout_s)
         service = Service(
             settings=settings,
             manager=manager,
@@ -163,6 +181,7 @@ async def open_service(
             pipeline=pipeline,
             workload=workload,
             watchers=watchers,
+            explaining=explaining,
         )
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
         await enter(pipeline.running())

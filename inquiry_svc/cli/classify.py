@@ -6,31 +6,41 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
 from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.explained import lines_of
+from inquiry_svc.contracts import Classifier, Explainer
+from inquiry_svc.explanations import Explanation
 from inquiry_svc.inquiries import Prediction, Text
 from inquiry_svc.predicting import prediction_of
 
 _BATCH = 64
 
+_Answer: TypeAlias = tuple[Text, Prediction, Explanation | None]
+
 
 @click.command()
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT... or -")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each text, as the HTTP interface gives it.")
+@click.option("--explain", is_flag=True, help="Say why: the words for and against each label, in colour on a terminal.")
 @config_option
-def classify(texts: tuple[str, ...], as_json: bool, file: Path | None) -> None:
+def classify(texts: tuple[str, ...], as_json: bool, explain: bool, file: Path | None) -> None:
     """Classify each TEXT, or each line of standard input."""
     given = [line.strip() for line in (sys.stdin if texts == ("-",) else texts)]
     wanted = [Text("", text) for text in given if text]
     if not wanted:
         raise click.UsageError("there is no text to classify; give one, or lines on standard input with -")
-    for prediction in asyncio.run(_predictions(configured(file), wanted)):
-        click.echo(_as_json(prediction) if as_json else _as_line(prediction))
+    for text, prediction, explanation in asyncio.run(_answers(configured(file), wanted, explain=explain)):
+        click.echo(_as_json(text, prediction, explanation) if as_json else _as_line(prediction))
+        if explanation is not None and not as_json:
+            for line in lines_of(text, explanation, in_colour=sys.stdout.isatty()):
+                click.echo(line)
 
 
-async def _predictions(found: Configured, texts: Sequence[Text]) -> Sequence[Prediction]:
+async def _answers(found: Configured, texts: Sequence[Text], *, explain: bool) -> list[_Answer]:
     async with open_classifier(found) as classifier:
         verdicts = [
             verdict
@@ -38,13 +48,26 @@ async def _predictions(found: Configured, texts: Sequence[Text]) -> Sequence[Pre
             for verdict in await classifier.classify(texts[start : start + _BATCH])
         ]
         below = found.settings.review.below_confidence
-        return [prediction_of(verdict, classifier.model, review_below=below) for verdict in verdicts]
+        predictions = [prediction_of(verdict, classifier.model, review_below=below) for verdict in verdicts]
+        explanations = [await _explanation(classifier, text) if explain else None for text in texts]
+        return list(zip(texts, predictions, explanations, strict=True))
 
 
-def _as_json(prediction: Prediction) -> str:
+async def _explanation(classifier: Classifier, text: Text) -> Explanation:
+    if not isinstance(classifier, Explainer):
+        name = classifier.model.name
+        raise click.UsageError(f"[classifier] provider {name!r} can't say why; leave --explain out or choose another")
+    return await classifier.explain(text)
+
+
+def _as_json(text: Text, prediction: Prediction, explanation: Explanation | None) -> str:
+    from inquiry_svc.web.explained import explanation_out
     from inquiry_svc.web.outgoing import json_line, prediction_out
 
-    return json_line(prediction_out(prediction, with_scores=True)).decode().rstrip()
+    answer = prediction_out(prediction, with_scores=True)
+    if explanation is not None:
+        answer.explanation = explanation_out(text, explanation)
+    return json_line(answer).decode().rstrip()
 
 
 def _as_line(prediction: Prediction) -> str:

@@ -6,7 +6,8 @@
             async with open_my_classifier(MySettings(), Host(tmp_path, Metrics())) as classifier:
                 yield classifier
 
-How right its answers are is not asked here: `inquiry-svc evaluate` tells.
+How right its answers are is not asked here: `inquiry-svc evaluate` tells. One that can say why inherits
+`ExplainerContract` too, with the same fixture.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import Final
 
 import pytest
 
-from inquiry_svc.contracts import Classifier
+from inquiry_svc.contracts import Classifier, Explainer
+from inquiry_svc.explanations import TOLERANCE as EXPLANATION_TOLERANCE
+from inquiry_svc.explanations import Explanation, contest, margin_between
 from inquiry_svc.inquiries import AXES, Text, Verdict
+from inquiry_svc.leaving_out import NAMED, leave_out
 
 TOLERANCE: Final = 1e-6
 """How far two answers to one text may be apart, and the scores of an axis from adding up to 1."""
@@ -121,6 +125,86 @@ class ClassifierContract:
         assert before.name
         assert before.version
         assert before.digest
+
+
+class ExplainerContract:
+    """Inherit it beside `ClassifierContract`."""
+
+    @pytest.fixture
+    async def classifier(self) -> Classifier:
+        raise NotImplementedError("override the fixture `classifier`")
+
+    @pytest.mark.parametrize("oddity", ODD)
+    async def test_an_odd_text_gets_a_sound_explanation(self, classifier: Classifier, oddity: str) -> None:
+        (verdict,) = await classifier.classify([ODD[oddity]])
+        assert_explains(await explained(classifier, ODD[oddity]), ODD[oddity], verdict)
+
+    async def test_random_and_ordinary_texts_get_sound_explanations(self, classifier: Classifier) -> None:
+        seed = random.SystemRandom().randrange(10**6)
+        print(f"seed {seed}")  # noqa: T201 - pytest shows it with a failure
+        chance = random.Random(seed)
+        texts = [Text(_random_text(chance, 20), _random_text(chance, 200)) for _ in range(20)]
+        for text in [*texts, *ORDINARY]:
+            (verdict,) = await classifier.classify([text])
+            assert_explains(await explained(classifier, text), text, verdict)
+
+    async def test_without_the_words_that_spoke_for_it_a_label_leads_by_less(self, classifier: Classifier) -> None:
+        tried = 0
+        for text in ORDINARY:
+            explanation = await explained(classifier, text)
+            for axis, each in explanation.axes.items():
+                spans = [span for words in each.words if words.weight > 0 for span in words.spans]
+                if spans:
+                    (verdict,) = await classifier.classify([leave_out(text, spans)])
+                    left = margin_between(verdict, axis, each.label.label, each.runner_up.label)
+                    assert left < each.margin, (text, axis)
+                    tried += 1
+        assert tried >= len(ORDINARY), "most labels have words that speak for them"
+
+    async def test_what_it_says_of_words_left_out_is_what_happens(self, classifier: Classifier) -> None:
+        flips = 0
+        for text in ORDINARY:
+            for axis, each in (await explained(classifier, text)).axes.items():
+                for words in each.words[:NAMED]:
+                    (verdict,) = await classifier.classify([leave_out(text, words.spans)])
+                    left = margin_between(verdict, axis, each.label.label, each.runner_up.label)
+                    assert words.alone == pytest.approx(each.margin - left, abs=EXPLANATION_TOLERANCE)
+                if each.flip is not None:
+                    (verdict,) = await classifier.classify([leave_out(text, each.flip.spans)])
+                    assert getattr(verdict, axis).label == each.flip.label.label != each.label.label
+                    flips += 1
+        assert flips, "in no ordinary text did leaving out a word change a label"
+
+    async def test_explaining_changes_no_verdict(self, classifier: Classifier) -> None:
+        before = await classifier.classify(ORDINARY)
+        for text in ORDINARY:
+            assert (await explained(classifier, text)).model == classifier.model
+        assert await classifier.classify(ORDINARY) == before
+
+
+async def explained(classifier: Classifier, text: Text) -> Explanation:
+    assert isinstance(classifier, Explainer), "it has no `explain`: see `inquiry_svc.contracts.Explainer`"
+    return await classifier.explain(text)
+
+
+def assert_explains(explanation: Explanation, text: Text, verdict: Verdict) -> None:
+    """Of each axis: label and runner-up of the verdict, parts that add up to its margin, words that are in the text."""
+    assert list(explanation.axes) == list(AXES)
+    for axis, each in explanation.axes.items():
+        label, runner_up = contest(verdict, axis)
+        assert (each.label.label, each.runner_up.label) == (label.label, runner_up.label), axis
+        assert abs(each.label.confidence - label.confidence) <= TOLERANCE
+        margin = margin_between(verdict, axis, label.label, runner_up.label)
+        assert abs(each.margin - margin) <= EXPLANATION_TOLERANCE, axis
+        assert abs(each.total - each.margin) <= EXPLANATION_TOLERANCE, f"{axis}: the parts do not make up the margin"
+        weights = [abs(words.weight) for words in each.words]
+        assert weights == sorted(weights, reverse=True), "the heaviest first"
+        for words in each.words:
+            fields = [getattr(text, span.field) for span in words.spans]
+            assert fields, "words stand somewhere"
+            for field, span in zip(fields, words.spans, strict=True):
+                assert 0 <= span.start < span.end <= len(field), (words.text, span)
+            assert words.text == fields[0][words.spans[0].start : words.spans[0].end]
 
 
 def assert_sound(verdict: Verdict) -> None:

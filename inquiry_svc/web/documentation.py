@@ -21,7 +21,7 @@ _WORDS: Final = {
     200: "Done.",
     201: "Committed.",
     400: "Not JSON.",
-    404: "No such inquiry.",
+    404: "No such inquiry, or no explanation: `type` says which.",
     408: "The body came too slowly.",
     409: "Resolved before.",
     413: "Too large.",

@@ -17,6 +17,7 @@ from inquiry_svc.contracts import Filters, Position
 from inquiry_svc.errors import InquiryNotFound
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
 from inquiry_svc.web import schemas
+from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
 from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
 from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
@@ -42,8 +43,12 @@ async def submit(request: web.Request) -> web.Response:
 async def classify(request: web.Request) -> web.Response:
     query = read_query(request, schemas.ClassifyQuery)
     body = await read_body(request, schemas.TextIn)
-    prediction = await request.app[SERVICE].classify(Text(body.subject, body.body))
-    return json_response(prediction_out(prediction, with_scores=query.include_all_scores))
+    service, text = request.app[SERVICE], Text(body.subject, body.body)
+    prediction = await service.classify(text)
+    answer = prediction_out(prediction, with_scores=query.include_all_scores)
+    if query.explain:
+        answer.explanation = explanation_out(text, await service.explain(text, prediction.model))
+    return json_response(answer)
 
 
 async def get(request: web.Request) -> web.Response:
@@ -51,6 +56,11 @@ async def get(request: web.Request) -> web.Response:
     if outcome is None:
         raise InquiryNotFound
     return json_response(inquiry_out(outcome))
+
+
+async def explain(request: web.Request) -> web.Response:
+    outcome, explanation = await request.app[SERVICE].explain_stored(_inquiry_id(request))
+    return json_response(inquiry_explanation_out(outcome, explanation))
 
 
 async def list_newest_first(request: web.Request) -> web.Response:

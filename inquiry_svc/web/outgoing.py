@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from inquiry_svc.health import Report
-from inquiry_svc.inquiries import AXES, Label, Outcome, Prediction, Verdict
+from inquiry_svc.inquiries import AXES, Label, Model, Outcome, Prediction, Route, Verdict
 from inquiry_svc.service import VERSION
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.media_types import JSON
@@ -29,7 +29,7 @@ def json_line(answer: out.Outgoing) -> bytes:
 
 
 def inquiry_out(outcome: Outcome) -> out.InquiryOut:
-    inquiry, route, verdict = outcome.inquiry, outcome.route, outcome.prediction.verdict
+    inquiry, verdict = outcome.inquiry, outcome.prediction.verdict
     return out.InquiryOut(
         inquiry_id=inquiry.inquiry_id,
         status=outcome.status,
@@ -41,34 +41,38 @@ def inquiry_out(outcome: Outcome) -> out.InquiryOut:
         sender_name=inquiry.sender_name,
         source=inquiry.source,
         metadata=dict(inquiry.metadata),
-        category=_label(out.CategoryOut, verdict.category),
-        sentiment=_label(out.SentimentOut, verdict.sentiment),
-        urgency=_label(out.UrgencyOut, verdict.urgency),
+        category=label_out(out.CategoryOut, verdict.category),
+        sentiment=label_out(out.SentimentOut, verdict.sentiment),
+        urgency=label_out(out.UrgencyOut, verdict.urgency),
         needs_review=outcome.prediction.needs_review,
         degraded=outcome.prediction.degraded,
-        routing=out.RoutingOut(
-            department=route.department,
-            consultant=route.consultant,
-            priority_score=route.priority_score,
-            escalated=route.escalated,
-            reasons=route.reasons,
-            sla_due_at=route.sla_due_at,
-        ),
-        model=_model(outcome.prediction),
+        routing=routing_out(outcome.route),
+        model=model_out(outcome.prediction.model),
         feedback=_feedback(outcome),
         resolved_at=outcome.resolved_at,
+    )
+
+
+def routing_out(route: Route) -> out.RoutingOut:
+    return out.RoutingOut(
+        department=route.department,
+        consultant=route.consultant,
+        priority_score=route.priority_score,
+        escalated=route.escalated,
+        reasons=route.reasons,
+        sla_due_at=route.sla_due_at,
     )
 
 
 def prediction_out(prediction: Prediction, *, with_scores: bool) -> out.PredictionOut:
     verdict = prediction.verdict
     return out.PredictionOut(
-        category=_label(out.CategoryOut, verdict.category),
-        sentiment=_label(out.SentimentOut, verdict.sentiment),
-        urgency=_label(out.UrgencyOut, verdict.urgency),
+        category=label_out(out.CategoryOut, verdict.category),
+        sentiment=label_out(out.SentimentOut, verdict.sentiment),
+        urgency=label_out(out.UrgencyOut, verdict.urgency),
         needs_review=prediction.needs_review,
         degraded=prediction.degraded,
-        model=_model(prediction),
+        model=model_out(prediction.model),
         scores=_scores(verdict) if with_scores else msgspec.UNSET,
     )
 
@@ -84,12 +88,11 @@ def health_out(report: Report) -> out.HealthOut:
     )
 
 
-def _label(kind: Callable[..., LabelOutT], label: Label) -> LabelOutT:
+def label_out(kind: Callable[..., LabelOutT], label: Label) -> LabelOutT:
     return kind(label=label.label, confidence=label.confidence)
 
 
-def _model(prediction: Prediction) -> out.ModelOut:
-    model = prediction.model
+def model_out(model: Model) -> out.ModelOut:
     return out.ModelOut(name=model.name, version=model.version, digest=model.digest)
 
 

@@ -40,6 +40,9 @@ _MEANINGS: Final[dict[type[Exception], _Meaning]] = {
         "idempotency-key-reused",
         "this idempotency key was used before for another payload; use a new one",
     ),
+    errors.CannotExplain: _Meaning(
+        404, "no-explanation", "the classifier that would have to say why can't; choose one that can, such as keyword"
+    ),
     errors.InquiryNotFound: _Meaning(404, "inquiry-not-found", "no inquiry has this id"),
     errors.AlreadyResolved: _Meaning(409, "already-resolved", "this inquiry was resolved before"),
 }

@@ -29,7 +29,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         inquiries.classify,
         "Classify a text without storing it.",
         {200: schemas.PredictionOut},
-        (*_REFUSED, *_OVERLOAD),
+        (*_REFUSED, 404, *_OVERLOAD),
         body=schemas.TextIn,
         query=schemas.ClassifyQuery,
     ),
@@ -52,6 +52,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "One inquiry as it stands now.",
         {200: schemas.InquiryOut},
         (404, 503),
+    ),
+    Endpoint(
+        "GET",
+        f"{_V1}/inquiries/{{inquiry_id}}/explain",
+        inquiries.explain,
+        "Why it was classified and routed as it was: the words that spoke for and against each label, and the reasons.",
+        {200: schemas.InquiryExplanationOut},
+        (404, *_OVERLOAD),
     ),
     Endpoint(
         "GET",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from inquiry_svc.explanations import Field
 from inquiry_svc.inquiries import Category, Department, Sentiment, Source, Status, Urgency
 
 Moment: TypeAlias = Annotated[
@@ -25,6 +26,9 @@ Email: TypeAlias = Annotated[
     ),
 ]
 Confidence: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="The calibrated probability of being right.")]
+Weight: TypeAlias = Annotated[
+    float, Meta(description="A share of the margin: above 0 it speaks for the label, below 0 for the runner-up.")
+]
 Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -73,6 +77,7 @@ class ResolveIn(Incoming):
 
 class ClassifyQuery(Incoming):
     include_all_scores: bool = False
+    explain: Annotated[bool, Meta(description="Say why: some milliseconds more.")] = False
 
 
 class StatsQuery(Incoming):
@@ -166,6 +171,82 @@ class ScoresOut(Outgoing):
     urgency: dict[str, Confidence]
 
 
+class SpanOut(Outgoing):
+    """Characters `start` to before `end`, counted in Unicode code points (in JavaScript: of `Array.from(text)`)."""
+
+    field: Field
+    start: Annotated[int, Meta(ge=0)]
+    end: Annotated[int, Meta(ge=0)]
+
+
+class WordsOut(Outgoing):
+    """A word or a phrase, all its places together."""
+
+    text: str
+    weight: Weight
+    alone: Annotated[
+        float | None,
+        Meta(description="By how much the margin really falls without this alone; null where that was not tried."),
+    ]
+    spans: tuple[SpanOut, ...]
+
+
+class SurfaceFeatureOut(Outgoing):
+    """A count or a share that belongs to no word."""
+
+    name: str
+    value: float
+    weight: Weight
+
+
+class FlipOut(Outgoing):
+    """A small cut after which another label wins."""
+
+    left_out: tuple[str, ...]
+    spans: tuple[SpanOut, ...]
+    label: str
+    confidence: Confidence
+
+
+class AxisExplanationOut(Outgoing):
+    """margin = base + weights of the words + weights of the surface features + rest."""
+
+    label: str
+    confidence: Confidence
+    runner_up: str
+    runner_up_confidence: Confidence
+    margin: Annotated[float, Meta(description="The natural logarithm of confidence / runner_up_confidence.")]
+    base: Annotated[float, Meta(description="The margin before anything is read.")]
+    words: Annotated[tuple[WordsOut, ...], Meta(description="The heaviest first, at most 50.")]
+    surface: tuple[SurfaceFeatureOut, ...]
+    rest: Annotated[float, Meta(description="What can be laid on no word, and the words that are not listed.")]
+    flip: FlipOut | None
+
+
+class ExplanationOut(Outgoing):
+    model: Annotated[ModelOut, Meta(description="Which model explains.")]
+    subject: Annotated[str, Meta(description="As it was read, that is trimmed: what the spans count in.")]
+    body: str
+    category: AxisExplanationOut
+    sentiment: AxisExplanationOut
+    urgency: AxisExplanationOut
+
+
+class InquiryExplanationOut(Outgoing):
+    inquiry_id: str
+    category: CategoryOut
+    sentiment: SentimentOut
+    urgency: UrgencyOut
+    needs_review: bool
+    degraded: tuple[str, ...]
+    model: Annotated[ModelOut, Meta(description="Which model decided.")]
+    routing: RoutingOut
+    explained_by_same_model: Annotated[
+        bool, Meta(description="If false, the explanation is what another model, now in use, says of the same text.")
+    ]
+    explanation: ExplanationOut
+
+
 class PredictionOut(Outgoing, omit_defaults=True):
     category: CategoryOut
     sentiment: SentimentOut
@@ -174,6 +255,7 @@ class PredictionOut(Outgoing, omit_defaults=True):
     degraded: tuple[str, ...]
     model: ModelOut
     scores: ScoresOut | UnsetType = UNSET
+    explanation: ExplanationOut | UnsetType = UNSET
 
 
 class PageOut(Outgoing):

@@ -20,14 +20,14 @@ from inquiry_svc.evaluation import evaluate
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract
+from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 
 
-class TestXgboost(ClassifierContract):
+class TestXgboost(ClassifierContract, ExplainerContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:

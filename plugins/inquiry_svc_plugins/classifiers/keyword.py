@@ -5,7 +5,9 @@ the lists below. It is far less right than a trained model and its modest confid
 in which that model fails.
 
 The score of a label is its prior, multiplied by a weight for each different word or phrase of its list that the text
-holds, as whole words in any case. The scores of an axis are then divided by their sum.
+holds, as whole words in any case. The scores of an axis are then divided by their sum. So the margin between two labels
+is the logarithm of the ratio of their priors, plus that of the weight for each word of the one, minus that for each of
+the other; where more than `MAX_COUNTED` of a list are there, they share what so many count for.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from inquiry_svc.contracts import Classifier, Host, NoSettings, Provider
+from inquiry_svc.explanations import AxisExplanation, Explanation, Span, Words, contest, margin_between
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc.leaving_out import tried
 
 VERSION: Final = "1"
 WEIGHTS: Final[Mapping[str, float]] = {"category": 5.0, "sentiment": 2.0, "urgency": 4.0}
@@ -146,17 +151,71 @@ class KeywordClassifier:
                 unbroken = 0
         return verdicts
 
+    async def explain(self, text: Text) -> Explanation:
+        return await asyncio.to_thread(self._explain, text)
+
     def _read(self, text: Text) -> Verdict:
-        counts = dict.fromkeys(KEYWORDS, 0)
-        whole = f"{text.subject}\n{text.body}".lower().replace("\u2019", "'")
-        for word in set(self._pattern.findall(whole)):
-            for label in self._labels[word]:
-                counts[label] += 1
+        counts = self._count(set(self._pattern.findall(_lowered(text))))
         scores: list[float] = []
         for axis, labels in AXES.items():
             weights = [PRIORS[label] * WEIGHTS[axis] ** min(counts[label], MAX_COUNTED) for label in labels]
             scores += [weight / sum(weights) for weight in weights]
         return Verdict.from_scores(scores)
+
+    def _count(self, words: Iterable[str]) -> dict[str, int]:
+        """How many of them each list holds."""
+        counts = dict.fromkeys(KEYWORDS, 0)
+        for word in words:
+            for label in self._labels[word]:
+                counts[label] += 1
+        return counts
+
+    def _explain(self, text: Text) -> Explanation:
+        verdict = self._read(text)
+        places = self._places(text)
+        axes = {axis: self._contest(axis, verdict, text, places) for axis in AXES}
+        return Explanation(self._model, tried(text, axes, lambda texts: list(map(self._read, texts))))
+
+    def _contest(
+        self, axis: str, verdict: Verdict, text: Text, places: Mapping[str, tuple[Span, ...]]
+    ) -> AxisExplanation:
+        label, runner_up = contest(verdict, axis)
+        counts = self._count(places)
+        words = []
+        for word, spans in places.items():
+            weight = 0.0
+            for name, sign in ((label.label, 1), (runner_up.label, -1)):
+                if name in self._labels[word]:
+                    counted = min(counts[name], MAX_COUNTED) / counts[name]
+                    weight += sign * counted * math.log(WEIGHTS[axis])
+            if weight:
+                written = getattr(text, spans[0].field)[spans[0].start : spans[0].end]
+                words.append(Words(written, weight, spans))
+        return AxisExplanation(
+            label,
+            runner_up,
+            margin=margin_between(verdict, axis, label.label, runner_up.label),
+            base=math.log(PRIORS[label.label] / PRIORS[runner_up.label]),
+            words=tuple(sorted(words, key=lambda each: -abs(each.weight))),
+            surface=(),
+        )
+
+    def _places(self, text: Text) -> dict[str, tuple[Span, ...]]:
+        """Where each word of the lists stands, in the order of the text."""
+        lowered = _lowered(text)
+        # One capital, the Turkish I with a dot, becomes two characters in lower case.
+        origins = [at for at, character in enumerate(f"{text.subject}\n{text.body}") for _ in character.lower()]
+        in_body = len(text.subject) + 1
+        places: dict[str, list[Span]] = {}
+        for match in self._pattern.finditer(lowered):
+            start, end = origins[match.start(1)], origins[match.end(1) - 1] + 1
+            span = Span("subject", start, end) if end < in_body else Span("body", start - in_body, end - in_body)
+            places.setdefault(match[1], []).append(span)
+        return {word: tuple(spans) for word, spans in places.items()}
+
+
+def _lowered(text: Text) -> str:
+    return f"{text.subject}\n{text.body}".lower().replace("\u2019", "'")
 
 
 @asynccontextmanager

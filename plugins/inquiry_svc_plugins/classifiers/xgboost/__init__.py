@@ -2,7 +2,7 @@
 
 A few microseconds a text in a batch, well under a millisecond for one alone, calibrated on authors that it has not
 seen. `features.py` makes the numbers, `linear.py` and `trees.py` the scores, `model.py` reads them from disk,
-`training.py` makes them. Loading this module imports none of those.
+`training.py` makes them; `explaining.py` says why. Loading this module imports none of those.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from inquiry_svc.contracts import Classifier, Host, Provider
+from inquiry_svc.explanations import Explanation
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Model, Text, Verdict
 
@@ -38,9 +39,11 @@ class XgboostSettings:
 
 
 class XgboostClassifier:
-    def __init__(self, model: TriageModel, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, model: TriageModel, thread: ThreadPoolExecutor, explaining_thread: ThreadPoolExecutor) -> None:
+        """Explanations have a thread of their own, so that no batch waits behind one."""
         self._model = model
         self._thread = thread
+        self._explaining_thread = explaining_thread
 
     @property
     def model(self) -> Model:
@@ -51,6 +54,15 @@ class XgboostClassifier:
             return self._model.verdicts(texts)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._model.verdicts, texts)
 
+    async def explain(self, text: Text) -> Explanation:
+        return await asyncio.get_running_loop().run_in_executor(self._explaining_thread, _explain, self._model, text)
+
+
+def _explain(model: TriageModel, text: Text) -> Explanation:
+    from inquiry_svc_plugins.classifiers.xgboost.explaining import explain
+
+    return explain(model, text)
+
 
 @asynccontextmanager
 async def open_xgboost(settings: XgboostSettings, host: Host) -> AsyncIterator[Classifier]:
@@ -59,8 +71,11 @@ async def open_xgboost(settings: XgboostSettings, host: Host) -> AsyncIterator[C
 
     model = load_model(Path(settings.model) if settings.model else PACKAGED_MODEL)
     model.verdicts([Text("Warm-up", "The first call builds the tables.")])
-    with ThreadPoolExecutor(1, thread_name_prefix="xgboost-classifier") as thread:
-        yield XgboostClassifier(model, thread)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="xgboost-classifier") as thread,
+        ThreadPoolExecutor(1, thread_name_prefix="xgboost-explainer") as explaining_thread,
+    ):
+        yield XgboostClassifier(model, thread, explaining_thread)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ zero-width characters dropped. What is made of it, each hashed into 2^17 buckets
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -96,7 +96,7 @@ def extract(texts: Sequence[Text]) -> Features:
     in_word = kinds >= LETTER
     changes = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
     starts, stops = changes[::2], changes[1::2]
-    words = _word_hashes(folded, in_word, starts, stops)
+    words = word_hashes(folded, in_word, starts, stops)
     text_of_word = text_of_unit[starts]
 
     families = np.arange(2 * len(texts), dtype=np.uint32) << np.uint32(BUCKET_BITS)
@@ -119,22 +119,27 @@ def _join(texts: Sequence[Text]) -> str:
     if joined.count(_END) != len(whole) + 1:
         whole = [text.replace(_END, " ") for text in whole]
         joined = _END + _END.join(whole) + _END
-    if "@" in joined or "://" in joined or "www." in joined:
+    if holds_address(joined):
         joined = _END + _END.join(map(_mask_addresses, whole)) + _END
     return joined
 
 
 def _mask_addresses(text: str) -> str:
     # Splitting is linear in the text; a regular expression that looks for the start of an address is not.
-    if "@" not in text and "://" not in text and "www." not in text:
-        return text
-    return " ".join(
-        "\ue000" if "@" in word else "\ue001" if "://" in word or word.startswith("www.") else word
-        for word in text.split()
-    )
+    return " ".join(map(masked, text.split())) if holds_address(text) else text
 
 
-def _mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def holds_address(text: str) -> bool:
+    """Whether it may; if so, its words are looked at one by one and what is between them becomes one space."""
+    return "@" in text or "://" in text or "www." in text
+
+
+def masked(word: str) -> str:
+    """One character in place of an address, else the word."""
+    return "\ue000" if "@" in word else "\ue001" if "://" in word or word.startswith("www.") else word
+
+
+def mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Spread the hash over its upper bits, and take those for the bucket within a family."""
     mixed = hashes ^ (hashes >> np.uint32(15))
     mixed *= np.uint32(0x85EBCA6B)
@@ -145,8 +150,14 @@ def _mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _character_keys(folded: NDArray[np.uint32], text_of_unit: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
-    """Key (text, bucket) of each run of 3, 4 and 5 units that has no space inside; its ends may be spaces."""
-    keys = []
+    """Key (text, bucket) of each run of characters."""
+    return [buckets | (text_of_unit[at + 1] << _TEXT_SHIFT) for _, at, buckets in character_runs(folded)]
+
+
+def character_runs(
+    folded: NDArray[np.uint32],
+) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.uint32]]]:
+    """Size, places and buckets of the runs of 3, 4 and 5 units without a space inside; their ends may be spaces."""
     inked = folded != SPACE
     inside = inked[1:-1]
     hashes = folded[:-1] * MULTIPLIER + folded[1:]
@@ -157,11 +168,10 @@ def _character_keys(folded: NDArray[np.uint32], text_of_unit: NDArray[np.uint32]
         if size > 3:
             inside = inside[:-1] & inked[size - 2 : -1]
         at = np.flatnonzero(inside)
-        keys.append(_mix(hashes[at]) | (text_of_unit[at + 1] << _TEXT_SHIFT))
-    return keys
+        yield size, at, mix(hashes[at])
 
 
-def _word_hashes(
+def word_hashes(
     folded: NDArray[np.uint32],
     in_word: NDArray[np.bool_],
     starts: NDArray[np.int64],
@@ -179,8 +189,11 @@ def _word_hashes(
 def _word_keys(words: NDArray[np.uint32], text_of_word: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
     upper = (text_of_word << _TEXT_SHIFT) | np.uint32(BUCKETS >> 1)
     pairs = np.flatnonzero(text_of_word[1:] == text_of_word[:-1])
-    pair_hashes = words[pairs] * MULTIPLIER + words[pairs + 1]
-    return [_mix(words) | upper, _mix(pair_hashes) | upper[pairs]]
+    return [mix(words) | upper, mix(pair_hashes(words[pairs], words[pairs + 1])) | upper[pairs]]
+
+
+def pair_hashes(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return first * MULTIPLIER + second
 
 
 def _surface(
@@ -195,7 +208,7 @@ def _surface(
     by_kind = np.stack(
         [np.add.reduceat(kinds == kind, edges[:-1], dtype=np.float32) for kind in (BANG, QUERY, CAPITAL, DIGIT)]
     )
-    lists = _lists()[_mix(words)]
+    lists = word_lists()[mix(words)]
     listed = np.flatnonzero(lists)
     columns = len(LEXICON)
     by_list = np.bincount(text_of_word[listed] * columns + lists[listed] - 1, minlength=count * columns)
@@ -210,7 +223,7 @@ def _surface(
 
 
 @cache
-def _lists() -> NDArray[np.uint8]:
+def word_lists() -> NDArray[np.uint8]:
     """For each bucket of a single word: which list of the lexicon holds the word, from 1; 0 for none."""
     tables = unit_tables()
     lists = np.zeros(1 << BUCKET_BITS, np.uint8)
@@ -219,5 +232,5 @@ def _lists() -> NDArray[np.uint8]:
         in_word = tables.kinds[units] >= LETTER
         changes = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
         folded = tables.folded[units].astype(np.uint32)
-        lists[_mix(_word_hashes(folded, in_word, changes[::2], changes[1::2]))] = number
+        lists[mix(word_hashes(folded, in_word, changes[::2], changes[1::2]))] = number
     return lists

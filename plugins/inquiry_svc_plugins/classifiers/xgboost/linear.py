@@ -48,6 +48,14 @@ class LinearLayer:
         scores = sums[:, :LABELS] / np.sqrt(sums[:, LABELS : LABELS + 1])
         return (scores[0::2] * self.character_share + scores[1::2] + self.bias).astype(np.float32, copy=False)
 
+    def contributions(self, features: Features) -> NDArray[np.float64]:
+        """What each bucket of one text adds to each score, one bucket a row: with the bias they make the scores."""
+        rows = self.table[features.buckets].astype(np.float64)
+        lengths = np.sqrt(np.add.reduceat(rows[:, LABELS], features.starts))
+        scale = np.array([self.character_share, 1.0]) / lengths
+        sizes = np.diff(features.starts, append=len(rows))
+        return rows[:, :LABELS] * np.repeat(scale, sizes)[:, None]
+
 
 def inverse_document_frequency(frequency: NDArray[Any], documents: int) -> NDArray[np.float32]:
     """ln((1 + documents) / (1 + frequency)) + 1, the smoothed form: an n-gram never seen counts as the rarest."""
