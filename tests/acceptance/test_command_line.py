@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,64 @@ def test_classify_with_another_classifier(tmp_path: Path) -> None:
     code, out, err = run_command("classify", "--config", str(file), "--json", CHARGED)
     assert (code, err) == (0, "")
     assert json.loads(out)["model"]["name"] == "keyword"
+
+
+def test_classify_says_why_in_a_table() -> None:
+    code, out, err = run_command("classify", "--explain", CHARGED, "\x1b[31mred\u202e\nlines\udce9")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("billing 0.")
+    assert re.fullmatch(
+        r"  category: billing 0\.\d\d over \w+ 0\.\d\d, margin \d\.\d\d = base .*, words .*, surface .*, rest .*",
+        lines[1],
+    )
+    assert [line for line in lines if re.fullmatch(r" +\+\d\.\d\d +[+-]\d\.\d\d  charged  \(body 12-19\)", line)]
+    assert sum(line.startswith(tuple(f"  {axis}: " for axis in AXES)) for line in lines) == 6
+    assert not {"\x1b", "\u202e", "\udce9"} & set(out)
+
+
+def test_classify_says_why_in_colour_on_a_terminal() -> None:
+    ours, theirs = os.openpty()
+    command = [COMMAND, "classify", "--explain", "URGENT: \x1b[5m the site is down, asap"]
+    with subprocess.Popen(command, stdout=theirs, env=child_environ({"TERM": "xterm"})) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal looks
+            while read := os.read(ours, 65536):
+                shown += read
+    os.close(ours)
+    assert process.returncode == 0
+    out = shown.decode()
+    assert "\x1b[32m" in out, "green: for the label"
+    assert "\x1b[5m" not in out, "nothing of the text reaches the terminal as a command"
+    assert "URGENT:  [5m the site is down, asap" in re.sub(r"\x1b\[\d+m", "", out)
+
+
+def test_classify_says_why_in_json() -> None:
+    code, out, err = run_command("classify", "--explain", "--json", CHARGED, "caf\udce9")
+    assert (code, err) == (0, "")
+    first, second = map(json.loads, out.splitlines())
+    assert first["explanation"]["body"] == CHARGED
+    assert second["explanation"]["body"] == "caf?"
+    spans = {words["text"]: words["spans"] for words in first["explanation"]["category"]["words"]}
+    assert spans["charged"] == [{"field": "body", "start": 12, "end": 19}]
+
+
+def test_classify_says_when_the_classifier_cannot_say_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin(
+        tmp_path,
+        "silent_plugin",
+        "from inquiry_svc.testing.providers import FunctionClassifier, Offering\n"
+        "register_classifiers = Offering(classifier=FunctionClassifier()).register_classifiers\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("INQUIRY_CLASSIFIER__PROVIDER", "given")
+    assert run(["classify", "x"]) == 0
+    assert run(["classify", "--explain", "x"]) == 2
+    told = "inquiry-svc: [classifier] provider 'function' can't say why; leave --explain out or choose another\n"
+    assert capsys.readouterr().err == told
 
 
 def test_classify_takes_bytes_that_are_no_text() -> None:

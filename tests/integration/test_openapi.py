@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, CheckContext, GenerationMode, Response
 from schemathesis.checks import CHECKS
 
-from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.web.bulk import bulk
 from inquiry_svc.web.endpoint import Endpoint
@@ -66,8 +65,7 @@ def _first_line(context: schemathesis.DeserializationContext, response: Response
 async def test_any_call_is_answered_as_the_document_says(endpoint: Endpoint) -> None:
     chosen = random.randrange(2**32)
     print(f"seed {chosen}")
-    plugins, chosen_settings = [Offering(classifier=FunctionClassifier())], {"classifier.provider": "given"}
-    async with running_service(chosen_settings, plugins=plugins) as running:
+    async with running_service() as running:
         known_id = await _submitted(running)
         await asyncio.to_thread(_call_at_random, running.url, endpoint, known_id, chosen)
 

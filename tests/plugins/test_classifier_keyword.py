@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,3 +80,48 @@ def test_every_label_has_words_and_each_word_is_lower_case_and_listed_once() -> 
     for label, words in keyword.KEYWORDS.items():
         assert words, label
         assert list(words) == sorted({word.lower().strip() for word in words}), label
+
+
+async def explained(text: Text) -> dict[str, list[tuple[str, float, list[int]]]]:
+    """For each axis: word, weight and the places where it starts."""
+    axes = (await keyword.KeywordClassifier().explain(text)).axes
+    return {
+        axis: [(words.text, words.weight, [span.start for span in words.spans]) for words in each.words]
+        for axis, each in axes.items()
+    }
+
+
+async def test_a_word_weighs_the_logarithm_of_its_weight_for_its_label_and_against_it_for_the_runner_up() -> None:
+    classifier = keyword.KeywordClassifier()
+    explanation = (await classifier.explain(Text("", "Refund my card, and send a demo. A REFUND!"))).axes["category"]
+    assert (explanation.label.label, explanation.runner_up.label) == ("billing", "sales")
+    one = math.log(keyword.WEIGHTS["category"])
+    found = {words.text: words.weight for words in explanation.words}
+    assert found == pytest.approx({"Refund": one, "card": one, "demo": -one})
+    assert [span.start for span in explanation.words[0].spans] == [0, 35]
+    assert explanation.base == 0
+    assert explanation.margin == pytest.approx(one)
+
+
+async def test_more_words_of_a_list_than_are_counted_share_what_those_count_for() -> None:
+    words = keyword.KEYWORDS["legal"][:6]
+    found = (await explained(Text("", ". ".join(words))))["category"]
+    total = keyword.MAX_COUNTED * math.log(keyword.WEIGHTS["category"])
+    assert {word: weight for word, weight, _ in found} == pytest.approx(dict.fromkeys(words, total / 6))
+
+
+async def test_the_base_is_that_of_the_priors() -> None:
+    explanation = (await keyword.KeywordClassifier().explain(Text("", ""))).axes["urgency"]
+    assert (explanation.label.label, explanation.runner_up.label) == ("medium", "high")
+    assert explanation.margin == pytest.approx(explanation.base)
+    assert explanation.base == pytest.approx(math.log(keyword.PRIORS["medium"] / keyword.PRIORS["high"]))
+
+
+async def test_places_are_counted_in_the_text_as_it_was_given() -> None:
+    growing = "\u0130\u0130 \U0001f525"
+    found = await explained(Text(f"{growing} invoice", f"{growing} I can\u2019t log in: Invoice"))
+    assert {(word, tuple(starts)) for word, _, starts in found["category"]} == {
+        ("invoice", (5, 21)),
+        ("can\u2019t log in", (7,)),
+        ("log in", (13,)),
+    }

@@ -59,7 +59,12 @@ class _Read:
 
 
 def explain(model: TriageModel, text: Text) -> Explanation:
-    """Some milliseconds, most of them for classifying the text again without its heaviest words."""
+    """Some milliseconds, half of them for classifying the text again without its heaviest words."""
+    return Explanation(model.identity, tried(text, weigh(model, text), model.verdicts))
+
+
+def weigh(model: TriageModel, text: Text) -> dict[str, AxisExplanation]:
+    """The weights alone: nothing has been left out yet."""
     features = extract([text])
     runs = runs_of(text)
     tokens = token_scores(runs, features, model.linear)
@@ -73,8 +78,7 @@ def explain(model: TriageModel, text: Text) -> Explanation:
         base=base,
         states=_states(base, whole, tokens.adds),
     )
-    axes = {axis: _explain_axis(model, axis, read) for axis in AXES}
-    return Explanation(model.identity, tried(text, axes, model.verdicts))
+    return {axis: _weigh_axis(model, axis, read) for axis in AXES}
 
 
 @cache
@@ -100,7 +104,7 @@ def _down(adds: Floats) -> Floats:
     return np.minimum(adds, 0.0)
 
 
-def _explain_axis(model: TriageModel, axis: str, read: _Read) -> AxisExplanation:
+def _weigh_axis(model: TriageModel, axis: str, read: _Read) -> AxisExplanation:
     label, runner_up = contest(read.verdict, axis)
     places = [AXES[axis].index(each.label) for each in (label, runner_up)]
     forest, temperature = model.forests[axis], model.temperatures[axis]
