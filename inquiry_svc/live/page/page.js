@@ -124,7 +124,7 @@ function options(panel, names, colours, width) {
     cursor: {y: false},
     scales: {y: {range: (plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1]}},
     axes: [
-      {...axis, size: 26, values: (plot, moments) => moments.map((moment) => new Date(moment * 1000).toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit", second: "2-digit"}))},
+      {...axis, size: 26, space: 80, values: (plot, moments) => moments.map((moment) => new Date(moment * 1000).toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit", second: "2-digit"}))},
       {...axis, size: 68, values: (plot, values) => values.map((value) => shown(value, panel.unit, true))},
     ],
     series: [{}, ...names.map((name, number) => ({label: name, stroke: colours[number], width: 2, points: {show: false}}))],
