@@ -5,11 +5,11 @@ from __future__ import annotations
 from aiohttp import HttpVersion11, web
 
 from inquiry_svc.catalogue import METHODS
+from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.plugins import asked
 from inquiry_svc.service import Service
 from inquiry_svc.web import documentation
 from inquiry_svc.web.edge import Edge
-from inquiry_svc.web.incoming import MAX_BODY_BYTES
 from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.routes import ENDPOINTS
 

@@ -14,10 +14,12 @@ from typing import Final
 from aiohttp import web
 
 from inquiry_svc.inquiries import IdempotencyKey
+from inquiry_svc.intake import bodies
+from inquiry_svc.intake.checking import MAX_BODY_BYTES
+from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.logs import REQUEST_ID
-from inquiry_svc.web import schemas
-from inquiry_svc.web.incoming import MAX_BODY_BYTES, Refusal, broken_encoding, require_content_type, validate
-from inquiry_svc.web.inquiries import fingerprint_of, header_key, inquiry_of
+from inquiry_svc.web.incoming import Refusal, broken_encoding, require_content_type, validate
+from inquiry_svc.web.inquiries import header_key
 from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.media_types import NDJSON
 from inquiry_svc.web.outgoing import inquiry_out, json_line
@@ -74,7 +76,7 @@ async def _answer(request: web.Request, line: bytes | Refusal, number: int, key:
     try:
         if isinstance(line, Refusal):
             raise line
-        body = validate(line, schemas.SubmitIn)
+        body = validate(line, bodies.SubmitIn)
         own_key = None if key is None else IdempotencyKey(f"{key}#{number}", fingerprint_of(body))
         inquiry = inquiry_of(body, idempotency_key=own_key)
         submission = await request.app[SERVICE].submit(inquiry, patient=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from inquiry_svc.intake import bodies
 from inquiry_svc.web import schemas
 from inquiry_svc.web.media_types import JSON
 
@@ -22,9 +23,9 @@ class Endpoint:
     answers: Mapping[int, type[schemas.Outgoing] | None]
     """The type of each answer that is not a problem; None where it is not JSON."""
     problems: Sequence[int] = ()
-    body: type[schemas.Incoming] | None = None
+    body: type[bodies.Incoming] | None = None
     body_required: bool = True
-    query: type[schemas.Incoming] | None = None
+    query: type[bodies.Incoming] | None = None
     idempotent: bool = False
     """Takes an `Idempotency-Key`."""
     media_type: str = JSON

@@ -6,29 +6,28 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Final
 
-import orjson
-import uuid_utils.compat
 from aiohttp import web
 
 from inquiry_svc.contracts import Filters, Position
 from inquiry_svc.errors import InquiryNotFound
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
+from inquiry_svc.intake import bodies
+from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
+from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web import schemas
 from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
 from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
 from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
-from inquiry_svc.web.strict_json import Fault
 
 _MAX_KEY_CHARACTERS: Final = 255
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def submit(request: web.Request) -> web.Response:
-    body = await read_body(request, schemas.SubmitIn)
+    body = await read_body(request, bodies.SubmitIn)
     key = header_key(request)
     idempotency_key = None if key is None else IdempotencyKey(key, fingerprint_of(body))
     inquiry = inquiry_of(body, idempotency_key=idempotency_key)
@@ -42,7 +41,7 @@ async def submit(request: web.Request) -> web.Response:
 
 async def classify(request: web.Request) -> web.Response:
     query = read_query(request, schemas.ClassifyQuery)
-    body = await read_body(request, schemas.TextIn)
+    body = await read_body(request, bodies.TextIn)
     service, text = request.app[SERVICE], Text(body.subject, body.body)
     prediction = await service.classify(text)
     answer = prediction_out(prediction, with_scores=query.include_all_scores)
@@ -89,33 +88,17 @@ async def list_newest_first(request: web.Request) -> web.Response:
 
 
 async def give_feedback(request: web.Request) -> web.Response:
-    body = await read_body(request, schemas.FeedbackIn)
+    body = await read_body(request, bodies.FeedbackIn)
     feedback = Feedback(body.category, body.sentiment, body.urgency, body.reviewer, given_at=datetime.now(UTC))
     outcome = await request.app[SERVICE].give_feedback(_inquiry_id(request), feedback)
     return json_response(inquiry_out(outcome))
 
 
 async def resolve(request: web.Request) -> web.Response:
-    body = await read_optional_body(request, schemas.ResolveIn)
+    body = await read_optional_body(request, bodies.ResolveIn)
     resolved_at = (body.resolved_at or datetime.now(UTC)).astimezone(UTC)
     outcome = await request.app[SERVICE].resolve(_inquiry_id(request), resolved_at)
     return json_response(inquiry_out(outcome))
-
-
-def inquiry_of(body: schemas.SubmitIn, *, idempotency_key: IdempotencyKey | None) -> Inquiry:
-    """A new inquiry, with an id and, unless the client said when it came, the present time."""
-    received_at = datetime.now(UTC) if body.received_at is None else body.received_at.astimezone(UTC)
-    return Inquiry(
-        subject=body.subject,
-        body=body.body,
-        inquiry_id=str(uuid_utils.compat.uuid7()),
-        sender_email=body.sender_email,
-        received_at=received_at,
-        sender_name=body.sender_name,
-        source=body.source,
-        metadata=body.metadata,
-        idempotency_key=idempotency_key,
-    )
 
 
 def header_key(request: web.Request) -> str | None:
@@ -125,23 +108,6 @@ def header_key(request: web.Request) -> str | None:
         return value
     fault = Fault("Idempotency-Key", f"must be 1 to {_MAX_KEY_CHARACTERS} printable ASCII characters")
     raise Refusal(422, "not valid: Idempotency-Key", [fault])
-
-
-def fingerprint_of(body: schemas.SubmitIn) -> str:
-    """The same for two payloads that mean the same, whatever the order of their members."""
-    canonical = orjson.dumps(
-        [
-            body.subject,
-            body.body,
-            body.sender_email,
-            body.sender_name,
-            body.source,
-            None if body.received_at is None else body.received_at.astimezone(UTC),
-            body.metadata,
-        ],
-        option=orjson.OPT_SORT_KEYS,
-    )
-    return blake2b(canonical, digest_size=16).hexdigest()
 
 
 def _inquiry_id(request: web.Request) -> str:

@@ -7,10 +7,10 @@ import logging
 import uuid_utils.compat
 from aiohttp import web
 
+from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web.edge import marks
 from inquiry_svc.web.incoming import Refusal
 from inquiry_svc.web.problems import problem_response
-from inquiry_svc.web.strict_json import Fault
 
 logger = logging.getLogger(__name__)
 

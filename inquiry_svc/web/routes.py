@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from inquiry_svc.intake import bodies
 from inquiry_svc.web import bulk, documentation, inquiries, operations, schemas
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.media_types import NDJSON
@@ -20,7 +21,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Triage one inquiry and store it. 201 means that it is committed.",
         {201: schemas.InquiryOut},
         (*_REFUSED, *_OVERLOAD),
-        body=schemas.SubmitIn,
+        body=bodies.SubmitIn,
         idempotent=True,
     ),
     Endpoint(
@@ -30,7 +31,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Classify a text without storing it.",
         {200: schemas.PredictionOut},
         (*_REFUSED, 404, *_OVERLOAD),
-        body=schemas.TextIn,
+        body=bodies.TextIn,
         query=schemas.ClassifyQuery,
     ),
     Endpoint(
@@ -40,7 +41,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Triage and store many: one submit body a line, one inquiry or problem (with its `line`) a line, in order.",
         {200: schemas.InquiryOut},
         (415, 422, 500),
-        body=schemas.SubmitIn,
+        body=bodies.SubmitIn,
         body_required=False,
         idempotent=True,
         media_type=NDJSON,
@@ -77,7 +78,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Say what it should have been.",
         {200: schemas.InquiryOut},
         (*_REFUSED, 404, 503),
-        body=schemas.FeedbackIn,
+        body=bodies.FeedbackIn,
     ),
     Endpoint(
         "POST",
@@ -86,7 +87,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Say that it was answered, now or at `resolved_at`.",
         {200: schemas.InquiryOut},
         (*_REFUSED, 404, 409, 503),
-        body=schemas.ResolveIn,
+        body=bodies.ResolveIn,
         body_required=False,
     ),
     Endpoint(

@@ -21,13 +21,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from inquiry_svc.intake.bodies import FeedbackIn, ResolveIn, SubmitIn, TextIn
+from inquiry_svc.intake.checking import MAX_BODY_BYTES, MAX_METADATA_BYTES
+from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.testing.problems import assert_problem
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import running_service
-from inquiry_svc.web.incoming import MAX_BODY_BYTES, MAX_METADATA_BYTES, Refusal, validate
-from inquiry_svc.web.inquiries import fingerprint_of, inquiry_of
+from inquiry_svc.web.incoming import Refusal, validate
 from inquiry_svc.web.problems import problem
-from inquiry_svc.web.schemas import FeedbackIn, ResolveIn, SubmitIn, TextIn
 
 VALID: Final = json.dumps(
     {

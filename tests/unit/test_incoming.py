@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from inquiry_svc.intake.bodies import FeedbackIn, ResolveIn, SubmitIn, TextIn
 from inquiry_svc.web.incoming import Refusal, validate
-from inquiry_svc.web.schemas import FeedbackIn, ResolveIn, SubmitIn, TextIn
 
 _VALID: dict[str, Any] = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
 

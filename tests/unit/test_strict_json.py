@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inquiry_svc.web.strict_json import MAX_DEPTH, Fault, NotJson, faults, parse
+from inquiry_svc.intake.strict_json import MAX_DEPTH, Fault, NotJson, faults, parse
 
 # What a client may send: text without NUL and surrogates, whole numbers of 64 bits, finite numbers.
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
