@@ -205,6 +205,9 @@ EXPORTER_PUSHES: Final = Counter(
     "Times that an exporter sent the metrics. After a failure the next one sends what is missing.",
     {"exporter": OPEN, "result": ("ok", "failed")},
 )
+SOURCE_FAILURES: Final = Counter(
+    "source_failures_total", "Runs of a source that failed; it is started again.", {"source": OPEN}
+)
 PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
 
 OWN_METRICS: Final[tuple[Metric, ...]] = tuple(value for value in globals().values() if isinstance(value, Metric))

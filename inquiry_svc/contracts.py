@@ -6,6 +6,7 @@ of its own. `inquiry_svc.testing` holds a contract suite for each kind; a provid
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -227,6 +228,37 @@ class PushingExporter(Protocol):
 
 Exporter: TypeAlias = ScrapedExporter | PushingExporter
 """One that is asked or one that sends; may be both."""
+
+
+class Submit(Protocol):
+    """A source's way in. What comes through it is judged, triaged and kept as it would be over HTTP."""
+
+    async def __call__(self, body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+        """Take in `body`, the JSON of a submit. What is returned is committed.
+
+        `key` names the message among all that this source ever brings and is the same whenever it is brought again:
+        however often that is, it becomes one inquiry. `received_at` counts where the body does not say when it came.
+        Waits for a place rather than being refused. Call it for many at once: they are worked on together.
+
+        Raises `Overloaded`, `Unavailable`: bring the message again, `retry_after_s` later at the earliest. Raises
+        another `InquiryServiceError` (`InquiryInvalid`, `TriageFailed`, `IdempotencyKeyReused`): it would fail again,
+        so put it aside with the reason. Anything else, such as being cancelled, says nothing about the message.
+        """
+
+
+class Source(Protocol):
+    """Brings inquiries in from elsewhere, each at least once. Several processes may each run one on the same place."""
+
+    async def run(self, submit: Submit, stopping: asyncio.Event) -> None:
+        """Bring messages in until `stopping` is set; then take no more, finish what was taken, and return.
+
+        A message is done with, and may be acknowledged, once `submit` has returned or it was put aside: never before,
+        whatever is raised and wherever this is cancelled. What was taken and is not done with is brought again by the
+        next run, here or in another process. Never holds more messages than it submits at once.
+
+        What this raises is logged and counted, and it is called again after a pause: no need to wait for a server that
+        is away. Cancelled when it has not returned `server.stop_timeout_s` after `stopping` was set.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@
     ├── Unavailable               a provider can't be reached or timed out: try again after `retry_after_s`
     │   └── StoreUnavailable      nothing was acknowledged
     ├── UpkeepFailed              a store can't be backed up or restored now; what was there before is as it was
+    ├── InquiryInvalid            what was sent is not an inquiry: `reasons` says why
     ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
     ├── IdempotencyKeyReused      the key was used before for another payload
     ├── CannotExplain             the classifier that would have to say why can't
@@ -18,6 +19,8 @@ those of other exceptions are not: never quote an inquiry in one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class InquiryServiceError(Exception):
@@ -52,6 +55,14 @@ class StoreUnavailable(Unavailable):
 
 class UpkeepFailed(InquiryServiceError):
     """A backup or a restore failed: in use, damaged, no room. What was there before is as it was; exit code 1."""
+
+
+class InquiryInvalid(InquiryServiceError):
+    """What was sent can't be taken in, now or later. `reasons` are for the sender: they may quote names of fields."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("what was sent is not a valid inquiry")
+        self.reasons = reasons
 
 
 class TriageFailed(InquiryServiceError):

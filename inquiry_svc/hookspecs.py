@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.typedefs import Middleware
 
-    from inquiry_svc.contracts import Cache, Classifier, Exporter, Provider, Router, Store
+    from inquiry_svc.contracts import Cache, Classifier, Exporter, Provider, Router, Source, Store
     from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
     from inquiry_svc.metrics import Metric, Metrics
     from inquiry_svc.service import Service
@@ -61,6 +61,11 @@ def register_stores() -> Iterable[Provider[Store]]:  # type: ignore[empty-body]
 @hookspec
 def register_exporters() -> Iterable[Provider[Exporter]]:  # type: ignore[empty-body]
     """Offer exporters, those that are asked and those that send, for `[exporters] providers`."""
+
+
+@hookspec
+def register_sources() -> Iterable[Provider[Source]]:  # type: ignore[empty-body]
+    """Offer sources of inquiries beside HTTP, for `[sources] providers`."""
 
 
 # What is added: called once, while the service starts or the command line is built.

@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, str]] = {
     "cache": "register_caches",
     "store": "register_stores",
     "exporter": "register_exporters",
+    "source": "register_sources",
 }
 """Each kind of provider and the hook that offers it."""
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,17 @@ import pluggy
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.catalogue import OWN_METRICS, WORKERS_RUNNING
-from inquiry_svc.contracts import Cache, Classifier, Exporter, Host, PushingExporter, Router, ScrapedExporter, Store
+from inquiry_svc.contracts import (
+    Cache,
+    Classifier,
+    Exporter,
+    Host,
+    PushingExporter,
+    Router,
+    ScrapedExporter,
+    Source,
+    Store,
+)
 from inquiry_svc.errors import ConfigurationError, InquiryNotFound, PluginError
 from inquiry_svc.events import Resolved, Reviewed
 from inquiry_svc.explaining import Explaining
@@ -34,6 +45,7 @@ from inquiry_svc.predicting import Predictor
 from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
 from inquiry_svc.recording import begin_with
 from inquiry_svc.settings import Settings
+from inquiry_svc.sources import Sources
 from inquiry_svc.store_gauges import store_gauges_kept_current
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
@@ -57,6 +69,7 @@ class Service:
     workload: Workload
     watchers: Watchers
     explaining: Explaining
+    sources: Sources
     stopping: bool = False
     """Set when the stop has begun: readiness says 503 from then on."""
     handing_over: bool = False
@@ -89,6 +102,11 @@ class Service:
     async def snapshot(self) -> Snapshot:
         """The numbers of the whole service, whichever of its processes is asked. Raises `Unavailable`."""
         return self.metrics.snapshot() if self.numbers_of_all is None else await self.numbers_of_all()
+
+    def begin_to_stop(self) -> None:
+        """Not ready any more, and nothing more is taken from the sources."""
+        self.stopping = True
+        self.sources.stop()
 
     async def give_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
         """A person says what the inquiry should have been. Raises `InquiryNotFound`."""
@@ -129,6 +147,9 @@ async def open_service(
             name: await enter(opener.open("exporter", name)) for name in settings.exporters.providers
         }
         asked_for, sending = _sorted_out(exporters)
+        opened_sources: dict[str, Source] = {
+            name: await enter(opener.open("source", name)) for name in settings.sources.providers
+        }
 
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         workload = Workload()
@@ -171,6 +192,9 @@ async def open_service(
             begin_with(model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
         explaining = Explaining([classifier, fallback], metrics=metrics, timeout_s=settings.classifier.timeout_s)
+        sources = Sources(
+            opened_sources, partial(pipeline.submit, patient=True), metrics, finish_s=settings.server.stop_timeout_s
+        )
         service = Service(
             settings=settings,
             manager=manager,
@@ -182,12 +206,14 @@ async def open_service(
             workload=workload,
             watchers=watchers,
             explaining=explaining,
+            sources=sources,
         )
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
         await enter(pipeline.running())
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):
             await enter(lifespan)
+        await enter(sources.running())  # last, so that they stop first
         yield service
 
 

@@ -21,6 +21,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "cache": "cache",
     "store": "store",
     "exporter": "exporters",
+    "source": "sources",
 }
 """The section in which each kind of provider is chosen and set."""
 
@@ -95,6 +96,12 @@ class ExportersSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesSettings:
+    providers: tuple[str, ...] = ()
+    """All of them bring inquiries in, beside HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "text"] = "auto"
@@ -116,6 +123,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     exporters: ExportersSettings = field(default_factory=ExportersSettings)
+    sources: SourcesSettings = field(default_factory=SourcesSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """The settings of each installed provider, by section and name."""
@@ -129,4 +137,5 @@ class Settings:
             ("cache", self.cache.provider),
             ("store", self.store.provider),
             *(("exporter", name) for name in self.exporters.providers),
+            *(("source", name) for name in self.sources.providers),
         ]

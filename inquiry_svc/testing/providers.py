@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from inquiry_svc.contracts import Cache, Classifier, Host, NoSettings, Provider, Router, Store
+from inquiry_svc.contracts import Cache, Classifier, Host, NoSettings, Provider, Router, Source, Store, Submit
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Model, Text, Verdict
 from inquiry_svc.testing.samples import sample_verdict
@@ -30,6 +31,16 @@ class FunctionClassifier:
         return await self._classify(texts)
 
 
+class FunctionSource:
+    """A source that is a function."""
+
+    def __init__(self, run: Callable[[Submit, asyncio.Event], Awaitable[None]]) -> None:
+        self._run = run
+
+    async def run(self, submit: Submit, stopping: asyncio.Event) -> None:
+        await self._run(submit, stopping)
+
+
 class Offering:
     """A plugin that offers ready-made providers, all under the name `given`."""
 
@@ -40,11 +51,13 @@ class Offering:
         router: Router | None = None,
         cache: Cache | None = None,
         store: Store | None = None,
+        source: Source | None = None,
     ) -> None:
         self._classifier = classifier
         self._router = router
         self._cache = cache
         self._store = store
+        self._source = source
 
     @hookimpl
     def register_classifiers(self) -> Iterable[Provider[Classifier]]:
@@ -61,6 +74,10 @@ class Offering:
     @hookimpl
     def register_stores(self) -> Iterable[Provider[Store]]:
         return _offered(self._store)
+
+    @hookimpl
+    def register_sources(self) -> Iterable[Provider[Source]]:
+        return _offered(self._source)
 
 
 def _offered(thing: T | None) -> Iterable[Provider[T]]:

@@ -78,13 +78,13 @@ async def listening(service: Service, bound: socket.socket) -> AsyncIterator[Non
     try:
         async with receipts.sweeping():
             yield
-            service.stopping = True
+            service.begin_to_stop()
             if service.handing_over:
                 await close_port()
             logger.info("stopping: not ready any more")
             await asyncio.sleep(settings.announce_stop_s)
     finally:
-        service.stopping = True
+        service.begin_to_stop()
         await close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
         await runner.cleanup()

@@ -38,6 +38,8 @@ def redis_executable() -> str:
 class RedisServer:
     port: int
     folder: Path
+    durable: bool = False
+    """What it has acknowledged is there after a kill."""
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -47,14 +49,14 @@ class RedisServer:
     async def start(self) -> None:
         """Returns once it answers."""
         command = [redis_executable(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        command += ["--save", "", "--appendonly", "no"]
+        command += ["--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 (quick)
         async with asyncio.timeout(START_LIMIT_S):
             while True:
                 try:
                     assert await self.ask("PING") == b"+PONG\r\n"
                     return
-                except OSError:
+                except (OSError, AssertionError):  # the latter while it reads what it has kept
                     assert self.process.poll() is None, f"redis-server ended at once: {command}"
                     await asyncio.sleep(0.01)
 
@@ -86,10 +88,10 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
     """Not started yet; killed on leaving."""
     with TemporaryDirectory(prefix="inquiry-svc-redis-") as folder:
-        server = RedisServer(free_port(), Path(folder))
+        server = RedisServer(free_port(), Path(folder), durable)
         try:
             yield server
         finally:

@@ -115,6 +115,10 @@ def test_an_empty_section_sets_nothing(tmp_path: Path) -> None:
         ("[store]\nprovider = 'vualt'", "store 'vualt' is not installed; did you mean 'vault'?"),
         ("[classifier]\nfallback = 'zzz'", "classifier 'zzz' is not installed; known: "),
         ("[exporters]\nproviders = ['zzz']", "exporter 'zzz' is not installed; known: "),
+        (
+            "[sources]\nproviders = ['redis_streams']",
+            "source 'redis_streams' is not installed; did you mean 'redis_stream'?",
+        ),
         ("[logging]\nlevel = 'loud'", "logging.level can't be 'loud'"),
         ("[server\n", "service.toml is not TOML: "),
     ],

@@ -1,6 +1,7 @@
 """Keeps a batch in Redis: one MGET to read, one pipeline to write, and a quick error when Redis is not well.
 
-The one module that imports redis-py. Its own retries and back-off are switched off: they wait for seconds.
+The one module of this cache that imports redis-py, whose own retries and back-off are switched off: they wait for
+seconds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Sources: where inquiries come from, beside HTTP."""
