@@ -35,11 +35,11 @@ KILLS = 15
 class TestSqliteStore(DurableStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
-        return opener(tmp_path)
+        return opener(tmp_path, busy_timeout_s=10)  # two processes take turns, however slow the disk is
 
 
-def opener(folder: Path, path: str = "", readers: int = 2) -> OpenStore:
-    settings = SqliteSettings(path=path, busy_timeout_s=0.05, readers=readers)
+def opener(folder: Path, path: str = "", readers: int = 2, busy_timeout_s: float = 0.05) -> OpenStore:
+    settings = SqliteSettings(path=path, busy_timeout_s=busy_timeout_s, readers=readers)
     return lambda: open_sqlite(settings, Host(folder, Metrics()))
 
 
