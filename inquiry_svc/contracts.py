@@ -236,13 +236,13 @@ class Submit(Protocol):
     async def __call__(self, body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
         """Take in `body`, the JSON of a submit. What is returned is committed.
 
-        `key` names the message among all that this source ever brings and is the same whenever it is brought again:
-        however often that is, it becomes one inquiry. `received_at` counts where the body does not say when it came.
-        Waits for a place rather than being refused. Call it for many at once: they are worked on together.
+        `key` names the message among all that this source ever brings: however often it is brought, it is one inquiry.
+        `received_at` counts where the body does not say when it came. Waits for a place rather than being refused; call
+        it for many at once, they are worked on together.
 
-        Raises `Overloaded`, `Unavailable`: bring the message again, `retry_after_s` later at the earliest. Raises
-        another `InquiryServiceError` (`InquiryInvalid`, `TriageFailed`, `IdempotencyKeyReused`): it would fail again,
-        so put it aside with the reason. Anything else, such as being cancelled, says nothing about the message.
+        Raises `Overloaded` or `Unavailable`: bring the message again, `retry_after_s` later at the earliest. Raises
+        another `InquiryServiceError`, such as `InquiryInvalid`: it would fail again, so put it aside with the reason.
+        Anything else, such as being cancelled, says nothing about the message.
         """
 
 
@@ -252,9 +252,9 @@ class Source(Protocol):
     async def run(self, submit: Submit, stopping: asyncio.Event) -> None:
         """Bring messages in until `stopping` is set; then take no more, finish what was taken, and return.
 
-        A message is done with, and may be acknowledged, once `submit` has returned or it was put aside: never before,
-        whatever is raised and wherever this is cancelled. What was taken and is not done with is brought again by the
-        next run, here or in another process. Never holds more messages than it submits at once.
+        A message may be acknowledged once `submit` has returned or it was put aside, never before, wherever this is
+        cancelled. What was taken and is not done with is brought again by the next run, here or in another process.
+        Hold no more messages than are submitted at once.
 
         What this raises is logged and counted, and it is called again after a pause: no need to wait for a server that
         is away. Cancelled when it has not returned `server.stop_timeout_s` after `stopping` was set.

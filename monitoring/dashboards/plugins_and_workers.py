@@ -52,7 +52,6 @@ PLUGINS_AND_WORKERS: Final = Dashboard(
             {"{{source}}": 'sum by (source) (increase(source_failures_total{job="inquiry-svc"}[5m]))'},
             limits=Above(1, 10),
             runbooks=("SourceFailing",),
-            needs="a source",
         ),
         Panel(
             "How long do messages wait in the Redis stream?",
@@ -61,7 +60,6 @@ PLUGINS_AND_WORKERS: Final = Dashboard(
             {"oldest": 'max(redis_stream_lag_seconds{job="inquiry-svc"})'},
             limits=Above(60, 300),
             runbooks=("StreamBehind",),
-            needs="the source redis_stream",
         ),
         Panel(
             "Does the Redis stream bring inquiries in?",
@@ -72,7 +70,6 @@ PLUGINS_AND_WORKERS: Final = Dashboard(
                 "put aside": 'sum(rate(redis_stream_dead_letters_total{job="inquiry-svc"}[$__rate_interval]))',
             },
             runbooks=("MessagesPutAside",),
-            needs="the source redis_stream",
         ),
         Panel(
             "Does the cache help?",

@@ -67,7 +67,7 @@ class Queue:
 class QueueSource:
     """A source that is whole."""
 
-    at_once = 10
+    at_once = 100
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
