@@ -30,6 +30,7 @@ from inquiry_svc.inquiries import (
     Urgency,
     Verdict,
 )
+from inquiry_svc.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from inquiry_svc.metrics import Metrics, Snapshot
@@ -268,60 +269,6 @@ class Host:
     data_dir: Path
     """A folder that exists and is writable; shared, so use file names of your own."""
     metrics: Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a backup or a database holds. Two that hold the same rows have the same digest."""
-
-    rows: Mapping[str, int]
-    """Of each table."""
-    size_bytes: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a restore did."""
-
-    contents: Contents
-    """Read back from where it stands now."""
-    path: Path
-    kept: Path | None
-    """What stood there before; None where nothing did."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backups:
-    """Backups in one file, each function called with the store's settings, the host and the file.
-
-    Raises `ConfigurationError` where the wrong thing was named, `UpkeepFailed` where it can't be done now; then nothing
-    has changed.
-    """
-
-    save: Callable[[Any, Host, Path], Contents]
-    """Write all that is committed by now to the file, whole or not at all, while services may be writing.
-
-    A file that is there already is replaced: whether it may be was asked before.
-    """
-    verify: Callable[[Any, Host, Path], Contents]
-    """Read all of the file. Raises where it is damaged, or was not made by `save`."""
-    restore: Callable[[Any, Host, Path], Restored]
-    """Verify the file and put what it holds in the place of what the store holds. Refused while a service serves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """How the commands look after a store. Each function is a plain one: it runs alone, with no service around it.
-
-    `host.data_dir` may not exist yet.
-    """
-
-    migrate: Callable[[Any, Host], Sequence[int]] | None = None
-    """Bring the schema to the one of this release; the numbers of the migrations applied. None: it has no schema."""
-    backups: Backups | None = None
-    backups_instead: str = "use what its own database offers"
-    """What to do where `backups` is None, as the rest of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from inquiry_svc.cli.configured import configured
-from inquiry_svc.contracts import Backups, Contents, Host, Upkeep
+from inquiry_svc.contracts import Host
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.opening import told_what_is_missing
+from inquiry_svc.upkeep import Backups, Contents, Upkeep
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

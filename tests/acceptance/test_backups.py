@@ -190,7 +190,7 @@ def test_a_store_whose_library_is_not_installed_is_told_the_command_that_mends_i
     install_plugin(
         tmp_path,
         "needy_store",
-        "from inquiry_svc.contracts import Provider, Upkeep\n"
+        "from inquiry_svc.contracts import Provider\nfrom inquiry_svc.upkeep import Upkeep\n"
         "from inquiry_svc.hookspecs import hookimpl\n"
         "def migrate(settings, host):\n"
         "    import no_such_library\n"

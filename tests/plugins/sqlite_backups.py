@@ -17,11 +17,12 @@ from typing import Final
 
 import pytest
 
-from inquiry_svc.contracts import Backups, Contents, Filters, Host, Restored, Upkeep
+from inquiry_svc.contracts import Filters, Host
 from inquiry_svc.errors import InquiryServiceError
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome
+from inquiry_svc.upkeep import Backups, Contents, Restored, Upkeep
 from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, register_stores
 
 SETTINGS: Final = SqliteSettings(busy_timeout_s=0.05)

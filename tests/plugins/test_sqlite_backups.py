@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from inquiry_svc.contracts import Restored
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.testing.samples import sample_outcome
+from inquiry_svc.upkeep import Restored
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.sqlite import open_sqlite
 from tests.plugins.sqlite_backups import (

@@ -22,11 +22,11 @@ from inquiry_svc.contracts import (
     ReviewQueue,
     Stats,
     Store,
-    Upkeep,
 )
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.upkeep import Upkeep
 
 
 class MemoryStore:

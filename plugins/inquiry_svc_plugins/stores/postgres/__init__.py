@@ -12,9 +12,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inquiry_svc.contracts import Host, Provider, Store, Upkeep
+from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.settings import Count, Seconds, Secret
+from inquiry_svc.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inquiry_svc.contracts import Backups, Contents, Host, Provider, Restored, Store, Upkeep
+from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.upkeep import Backups, Contents, Restored, Upkeep
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from inquiry_svc.contracts import Contents, Restored
 from inquiry_svc.errors import ConfigurationError, UpkeepFailed
+from inquiry_svc.upkeep import Contents, Restored
 from inquiry_svc_plugins.stores.sqlite.contents import (
     contents_of,
     is_ours,

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from inquiry_svc.contracts import Contents
 from inquiry_svc.errors import ConfigurationError, UpkeepFailed
+from inquiry_svc.upkeep import Contents
 from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
 from inquiry_svc_plugins.stores.sqlite.database import is_one_of
 
