@@ -23,13 +23,14 @@ from inquiry_svc.leaving_out import leave_out
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.classifiers import ODD, ORDINARY
 from inquiry_svc_plugins.classifiers import xgboost as plugin
-from inquiry_svc_plugins.classifiers.xgboost.explaining import explain, weigh
+from inquiry_svc_plugins.classifiers.xgboost.explaining import explain, phrases, weigh
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
+from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
 from inquiry_svc_plugins.classifiers.xgboost.shapley import shares
-from inquiry_svc_plugins.classifiers.xgboost.token_scores import token_scores
+from inquiry_svc_plugins.classifiers.xgboost.token_scores import Pair, TokenScores, token_scores
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 from inquiry_svc_plugins.classifiers.xgboost.units import BLANK, DROPPED, INK, unit_tables
 
@@ -210,17 +211,48 @@ def test_a_word_in_subject_and_body_is_one_word_at_two_places() -> None:
 
 
 def test_a_phrase_is_two_neighbours_that_always_stand_together() -> None:
-    phrases = 0
+    count = 0
     for row in read_labelled([UNSEEN]):
         for explained in weigh(MODEL, row.text).values():
             places = [span for words in explained.words for span in words.spans]
             assert len(set(places)) == len(places)
             for words in explained.words:
                 if len(words.text.split()) > 1:
-                    phrases += 1
+                    count += 1
                     assert len(words.text.split()) == 2
                     assert len({written(row.text, span).lower().replace("\n", " ") for span in words.spans}) == 1
-    assert phrases > 100
+    assert count > 100
+
+
+@pytest.mark.parametrize(
+    ("weights", "as_words", "pairs", "expected"),
+    [
+        ((1, 1, 0), (0.1, -0.1, 0), [(0, 1, 0.2)], [(0, 1)]),
+        ((-1, -1, 0), (0.1, -0.1, 0), [(0, 1, -0.2)], [(0, 1)]),
+        ((1, 1, 0), (0.3, 0.1, 0), [(0, 1, 0.2)], []),
+        ((1, 1, 0), (0.1, -0.3, 0), [(0, 1, 0.2)], []),
+        ((1, -1, 0), (0.1, 0.1, 0), [(0, 1, 0.2)], []),
+        ((1, 1, 0), (0.1, 0.1, 0), [(0, 1, -0.2)], []),
+        ((1, 1, 1), (0.0, 0.0, 0), [(0, 1, 0.2), (1, 2, 0.3)], [(1, 2)]),
+    ],
+)
+def test_a_pair_is_a_phrase_where_it_says_more_than_its_words_and_the_same(
+    weights: tuple[float, ...],
+    as_words: tuple[float, ...],
+    pairs: list[tuple[int, int, float]],
+    expected: list[tuple[int, int]],
+) -> None:
+    def adds(value: float) -> NDArray[np.float64]:
+        return np.array([value, 0.0] + [9.0] * (LABELS - 2))
+
+    tokens = TokenScores(
+        np.zeros((3, LABELS)),
+        np.array(list(map(adds, as_words))),
+        np.zeros((3, len(LEXICON))),
+        [Pair(first, second, adds(value)) for first, second, value in pairs],
+    )
+    found = phrases(tokens, np.array(weights, float), 0, 1)
+    assert [(pair.first, pair.second) for pair in found] == expected
 
 
 def written(text: Text, span: Span) -> str:

@@ -141,23 +141,23 @@ def _token_weights(found: Floats, tokens: TokenScores) -> tuple[Floats, float]:
 
 def _words(read: _Read, weights: Floats, label: int, runner_up: int) -> tuple[Words, ...]:
     """The heaviest first. `label` and `runner_up` are columns of the scores."""
-    phrases = {pair.first: pair.second for pair in _phrases(read.tokens, weights, label, runner_up)}
-    inside = set(phrases.values())
+    seconds = {pair.first: pair.second for pair in phrases(read.tokens, weights, label, runner_up)}
+    inside = set(seconds.values())
     found = []
     for token, spans in enumerate(read.spans):
         if token in inside:
             continue
         weight = float(weights[token])
-        if token in phrases:
-            weight += float(weights[phrases[token]])
-            ends = read.spans[phrases[token]]
+        if token in seconds:
+            weight += float(weights[seconds[token]])
+            ends = read.spans[seconds[token]]
             spans = tuple(replace(one, end=other.end) for one, other in zip(spans, ends, strict=True))
         written = getattr(read.text, spans[0].field)[spans[0].start : spans[0].end]
         found.append(Words(written, weight, spans))
     return tuple(sorted((each for each in found if each.weight), key=lambda each: -abs(each.weight)))
 
 
-def _phrases(tokens: TokenScores, weights: Floats, label: int, runner_up: int) -> Iterator[Pair]:
+def phrases(tokens: TokenScores, weights: Floats, label: int, runner_up: int) -> Iterator[Pair]:
     """Pairs that say more as a pair than either word as a word, and the same way as both; a word is in one at most."""
 
     def towards(adds: Floats) -> float:
