@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from inquiry_svc.contracts import Host
 from inquiry_svc.explanations import AxisExplanation, Span, Words, margin_between
 from inquiry_svc.inquiries import AXES, Text
-from inquiry_svc.labelled import read_labelled
+from inquiry_svc.labelled import LabelledText, read_labelled
 from inquiry_svc.leaving_out import leave_out
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.classifiers import ODD, ORDINARY
@@ -35,7 +35,8 @@ from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 from inquiry_svc_plugins.classifiers.xgboost.units import BLANK, DROPPED, INK, unit_tables
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
-UNSEEN = CORPUS / "authored-templates-dev.jsonl"
+JUDGING = read_labelled(sorted((CORPUS / "judging").glob("judging-*.jsonl")))
+ROWS = read_labelled(sorted(CORPUS.rglob("*.jsonl")))
 MODEL = load_model(plugin.PACKAGED_MODEL)
 
 pieces = st.sampled_from(
@@ -82,18 +83,25 @@ def test_the_weights_of_any_text_add_up_to_its_margins(text: Text) -> None:
     weighed(text)
 
 
-@pytest.mark.parametrize("file", sorted(CORPUS.glob("*.jsonl")), ids=lambda file: file.stem)
-def test_every_row_of_the_corpus_adds_up_and_no_label_leads_as_far_without_the_words_for_it(file: Path) -> None:
+def test_the_weights_of_rows_of_the_corpus_add_up_and_no_label_leads_as_far_without_the_words_for_it() -> None:
+    check_rows(ROWS[::12])
+
+
+@pytest.mark.soak
+def test_the_weights_of_every_row_of_the_corpus_do() -> None:
+    check_rows(ROWS)
+
+
+def check_rows(rows: Sequence[LabelledText]) -> None:
     told: list[bool] = []
-    for row in read_labelled([file]):
-        cuts = {}
-        for axis, explained in weighed(row.text).items():
-            spans = spans_of([words for words in explained.words if words.weight > 0])
-            cuts[axis] = (explained, leave_out(row.text, spans))
-            assert explained.rest == 0, "all of it falls to words and surface features"
-        for (axis, (explained, _)), verdict in zip(
-            cuts.items(), MODEL.verdicts([cut for _, cut in cuts.values()]), strict=True
-        ):
+    for row in rows:
+        axes = weighed(row.text)
+        assert {explained.rest for explained in axes.values()} == {0}, "all of it falls to words and surface features"
+        cuts = [
+            leave_out(row.text, spans_of([words for words in explained.words if words.weight > 0]))
+            for explained in axes.values()
+        ]
+        for (axis, explained), verdict in zip(axes.items(), MODEL.verdicts(cuts), strict=True):
             left = margin_between(verdict, axis, explained.label.label, explained.runner_up.label)
             told.append(left < explained.margin)
     assert share(told) > 0.99
@@ -212,7 +220,7 @@ def test_a_word_in_subject_and_body_is_one_word_at_two_places() -> None:
 
 def test_a_phrase_is_two_neighbours_that_always_stand_together() -> None:
     count = 0
-    for row in read_labelled([UNSEEN]):
+    for row in JUDGING[::2]:
         for explained in weigh(MODEL, row.text).values():
             places = [span for words in explained.words for span in words.spans]
             assert len(set(places)) == len(places)
@@ -263,27 +271,40 @@ def written(text: Text, span: Span) -> str:
 # Without the words
 
 
+class Told:
+    """How often the margin moved as the weights say, without the words named."""
+
+    def __init__(self) -> None:
+        self.heaviest_for: list[bool] = []
+        self.heaviest_against: list[bool] = []
+        self.three_for: list[bool] = []
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, Told]:
+    """On mail by hands that the model has not seen."""
+    found = {axis: Told() for axis in AXES}
+    for row in JUDGING:
+        for axis, explained in explain(MODEL, row.text).axes.items():
+            speaking_for = [words for words in explained.words if words.weight > 0]
+            against = [words for words in explained.words if words.weight < 0]
+            found[axis].heaviest_for += [words.alone > 0 for words in speaking_for[:1] if words.alone is not None]
+            found[axis].heaviest_against += [words.alone < 0 for words in against[:1] if words.alone is not None]
+            (verdict,) = MODEL.verdicts([leave_out(row.text, spans_of(speaking_for[:3]))])
+            left = margin_between(verdict, axis, explained.label.label, explained.runner_up.label)
+            found[axis].three_for.append(left < explained.margin)
+    return found
+
+
 @pytest.mark.parametrize("axis", AXES)
-def test_on_unseen_mail_the_margin_falls_and_rises_without_words_as_their_weights_say(axis: str) -> None:
-    alone: dict[str, list[bool]] = {"for": [], "against": []}
-    together: list[bool] = []
-    for row in read_labelled([UNSEEN]):
-        explained = explain(MODEL, row.text).axes[axis]
-        speaking_for = [words for words in explained.words if words.weight > 0]
-        against = next((words for words in explained.words if words.weight < 0), None)
-        if speaking_for and speaking_for[0].alone is not None:
-            alone["for"].append(speaking_for[0].alone > 0)
-        if against is not None and against.alone is not None:
-            alone["against"].append(against.alone < 0)
-        (verdict,) = MODEL.verdicts([leave_out(row.text, spans_of(speaking_for[:3]))])
-        together.append(
-            margin_between(verdict, axis, explained.label.label, explained.runner_up.label) < explained.margin
-        )
-    figures = [share(alone["for"]), share(alone["against"]), share(together)]
-    print(f"{axis}: as told without the heaviest for, the heaviest against, the three heaviest for: {figures}")
-    assert share(alone["for"]) > 0.88
-    assert share(alone["against"]) > 0.8
-    assert share(together) > 0.96
+def test_on_unseen_mail_a_margin_moves_as_the_weights_say_when_words_are_left_out(
+    axis: str, told: dict[str, Told]
+) -> None:
+    figures = [share(each) for each in (told[axis].heaviest_for, told[axis].heaviest_against, told[axis].three_for)]
+    print(f"{axis}: without the heaviest for, the heaviest against, the three heaviest for: {figures}")
+    assert figures[0] > 0.85
+    assert figures[1] > 0.78
+    assert figures[2] > 0.94
 
 
 def share(told: list[bool]) -> float:
