@@ -85,6 +85,24 @@ async def test_a_call_that_is_broken_off_leaves_no_answer_behind_for_the_next(se
             assert list(await cache.get_many([b"b"])) == [b"2"]
 
 
+async def test_a_caller_that_is_cancelled_at_any_moment_is_let_go(server: RedisServer, host: Host) -> None:
+    async def ask_on(cache: Cache) -> None:
+        while True:
+            await cache.get_many([b"a"])
+
+    for number in range(100):
+        async with open_redis(RedisSettings(url=server.url, **AT_EASE), host) as cache:
+            await cache.get_many([b"a"])
+            asking = asyncio.create_task(ask_on(cache))
+            await asyncio.sleep(number / 50_000)  # whatever it is at by then
+            asking.cancel()
+            done, _ = await asyncio.wait([asking], timeout=5)
+            while not asking.done():
+                asking.cancel()
+                await asyncio.sleep(0.0007)
+            assert done, "it went on"
+
+
 def test_the_breaker_opens_after_failures_in_a_row_and_asks_for_one_trial_in_time() -> None:
     now = [100.0]
     breaker = Breaker(threshold=3, retry_after_s=2, clock=lambda: now[0])

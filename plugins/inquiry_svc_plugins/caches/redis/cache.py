@@ -151,7 +151,7 @@ def _client(settings: RedisSettings) -> aioredis.Redis:
             settings.url,
             max_connections=_CONNECTIONS,
             timeout=settings.timeout_s,
-            socket_timeout=settings.timeout_s,
+            socket_timeout=None,  # calls are limited; redis-py's wait_for loses cancellations before Python 3.12
             socket_connect_timeout=settings.timeout_s,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
