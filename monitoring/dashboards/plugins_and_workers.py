@@ -49,7 +49,7 @@ PLUGINS_AND_WORKERS: Final = Dashboard(
             "Do sources fail?",
             "count",
             "Runs of a source beside HTTP that failed within 5 minutes. What is queued waits, and it is started again.",
-            {"{{source}}": 'sum by (source) (increase(source_failures_total{job="inquiry-svc"}[5m]))'},
+            {"failures": '(sum(increase(source_failures_total{job="inquiry-svc"}[5m])) or vector(0))'},
             limits=Above(1, 10),
             runbooks=("SourceFailing",),
         ),
