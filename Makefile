@@ -39,6 +39,7 @@ dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashbo
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.stores
+	$(BIN)/python -m benchmarks.metrics_cost
 
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200

@@ -68,7 +68,9 @@ def main(repeats: int, duration_s: float, seed: int) -> None:
                 measured.setdefault((case.name, connections), []).append(figures)
     rows = list(_rows(measured))
     _print(rows)
-    write_results("latest", rows, {"repeats": repeats, "seconds": duration_s, "seed": seed, "texts": len(texts)})
+    write_results(
+        "latest", rows=rows, parameters={"repeats": repeats, "seconds": duration_s, "seed": seed, "texts": len(texts)}
+    )
 
 
 def _requests(path: str, bodies: list[dict[str, str]]) -> list[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 RESULTS: Final = Path(__file__).parent / "results"
 
 
-def write_results(name: str, rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> None:
+def write_results(name: str, **found: Any) -> None:
     """`results/<name>.json`, in the place of the last run's."""
     RESULTS.mkdir(exist_ok=True)
     result = {
@@ -21,8 +20,7 @@ def write_results(name: str, rows: Sequence[Mapping[str, Any]], parameters: Mapp
         "commit": _output("git", "rev-parse", "--short", "HEAD"),
         "machine": f"{platform.machine()}, {_cpu()}",
         "python": platform.python_version(),
-        "parameters": parameters,
-        "rows": rows,
+        **found,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 

@@ -70,7 +70,7 @@ def main(repeats: int, duration_s: float) -> None:
             f"{row['store']:12}{row['batch']:6} a commit{row['callers']:6} callers{row['rows_per_s']:10,} rows/s"
             f"{row['of_a_commit_each']:8.1f} x"
         )
-    write_results("stores", rows, {"repeats": repeats, "seconds": duration_s})
+    write_results("stores", rows=rows, parameters={"repeats": repeats, "seconds": duration_s})
 
 
 def _cases(stack: ExitStack) -> Iterator[Case]:

@@ -21,7 +21,7 @@ class Admission:
         self._free_for_patient = asyncio.Semaphore(max(1, places // 2))
         self._places = places
         self._taken = 0
-        self._in_flight = metrics.series(INQUIRIES_IN_FLIGHT)
+        metrics.series(INQUIRIES_IN_FLIGHT).follow(lambda: self._taken)
         self._refused = metrics.series(INQUIRIES_REFUSED)
 
     async def check(self) -> None:
@@ -37,9 +37,7 @@ class Admission:
             raise Overloaded(f"all {self._places} places are taken")
         async with self._free_for_patient if patient else nullcontext(), self._free:
             self._taken += 1
-            self._in_flight.set(self._taken)
             try:
                 yield
             finally:
                 self._taken -= 1
-                self._in_flight.set(self._taken)

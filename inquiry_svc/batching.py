@@ -36,22 +36,20 @@ class Batcher(Generic[T, R]):
     ) -> None:
         self._work = work
         self._max_batch = max_batch
-        self._depth = depth
         self._size = size
         self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
         self._arrived = asyncio.Event()
+        depth.follow(lambda: len(self._waiting))
 
     async def put(self, item: T) -> R:
         """Wait for the item's result. A caller that is cancelled leaves the queue and disturbs nobody."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
-        self._depth.set(len(self._waiting))
         self._arrived.set()
         try:
             return await future
         finally:
-            if self._waiting.pop(future, None) is not None:
-                self._depth.set(len(self._waiting))
+            self._waiting.pop(future, None)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,7 +62,6 @@ class Batcher(Generic[T, R]):
             await asyncio.gather(worker, return_exceptions=True)
             _settle(self._waiting, [_broken_off()] * len(self._waiting))
             self._waiting.clear()
-            self._depth.set(0)
 
     async def _run(self) -> None:
         while True:
@@ -80,7 +77,6 @@ class Batcher(Generic[T, R]):
             future, item = self._waiting.popitem(last=False)
             if not future.done():  # cancelled this very moment: its caller has not run yet
                 batch[future] = item
-        self._depth.set(len(self._waiting))
         if not self._waiting:
             self._arrived.clear()
         return batch

@@ -15,7 +15,7 @@ import math
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import ClassVar, Final, Literal, TypeAlias, overload
@@ -116,17 +116,26 @@ class CounterSeries:
 class GaugeSeries:
     """One line of a gauge."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_read", "_value")
 
     def __init__(self) -> None:
-        self.value = 0.0
+        self._value = 0.0
+        self._read: Callable[[], float] | None = None
+
+    @property
+    def value(self) -> float:
+        return self._value if self._read is None else float(self._read())
 
     def set(self, value: float) -> None:
         """Raises `ValueError` for NaN."""
         value = float(value)
         if math.isnan(value):
             raise ValueError("a gauge can't be NaN")
-        self.value = value
+        self._value = value
+
+    def follow(self, read: Callable[[], float]) -> None:
+        """Be what `read` gives whenever somebody asks: what changes with every request need not be set each time."""
+        self._read = read
 
 
 class HistogramSeries:
@@ -177,24 +186,30 @@ Snapshot: TypeAlias = Sequence[Family]
 """All numbers at one moment, safe to hand to another thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    metric: Metric
+    names: tuple[str, ...]
+    series: dict[tuple[str, ...], AnySeries]
+
+
 class Metrics:
     """The numbers of one service."""
 
     def __init__(self, metrics: Iterable[Metric] = ()) -> None:
-        self._series: dict[Metric, dict[tuple[str, ...], AnySeries]] = {}
-        self._by_name: dict[str, Metric] = {}
+        self._known: dict[str, _Known] = {}
         self._since = time.time()
         for metric in metrics:
             self.declare(metric)
 
     def declare(self, metric: Metric) -> None:
         """Take a metric in. Raises `PluginError` if its name is taken."""
-        if metric.name in self._by_name:
+        if metric.name in self._known:
             raise PluginError(f"metric {metric.name!r} is declared twice; give one of them another name")
-        self._by_name[metric.name] = metric
         closed = [values for values in metric.labels.values() if values is not OPEN]
         complete = len(closed) == len(metric.labels) and not (isinstance(metric, Gauge) and not metric.starts_at_0)
-        self._series[metric] = {labels: _new_series(metric) for labels in product(*closed)} if complete else {}
+        series = {labels: _new_series(metric) for labels in product(*closed)} if complete else {}
+        self._known[metric.name] = _Known(metric, tuple(metric.labels), series)
 
     @overload
     def series(self, metric: Counter, **labels: str) -> CounterSeries: ...
@@ -208,20 +223,31 @@ class Metrics:
         Raises `ValueError` when labels are missing, unknown, not strings or outside their closed set, `KeyError` when
         the metric was not declared.
         """
-        known = self._series[metric]
+        known = self._known[metric.name]
+        if tuple(labels) == known.names and known.metric is metric:  # this way nearly all go, at every batch
+            values = tuple(labels.values())
+            found = known.series.get(values)
+            if found is not None:
+                return found
+        return self._rarely(known, metric, labels)
+
+    def _rarely(self, known: _Known, metric: Metric, labels: Mapping[str, str]) -> AnySeries:
+        """In another order of the labels, new, or wrong."""
+        if known.metric != metric:
+            raise KeyError(metric.name)
         if labels.keys() != metric.labels.keys():
             raise ValueError(f"metric {metric.name!r} has the labels {list(metric.labels)}, not {list(labels)}")
         values = tuple(labels[name] for name in metric.labels)
-        found = known.get(values)
+        found = known.series.get(values)
         if found is not None:
             return found
         for name, value in zip(metric.labels, values, strict=True):
             allowed = metric.labels[name]
             if not isinstance(value, str) or (allowed is not OPEN and value not in allowed):
                 raise ValueError(f"metric {metric.name!r}: label {name} can't be {value!r}")
-        if len(known) >= MAX_OPEN_SERIES:
+        if len(known.series) >= MAX_OPEN_SERIES:
             values = tuple(OVERFLOW if metric.labels[name] is OPEN else labels[name] for name in metric.labels)
-        return known.setdefault(values, _new_series(metric))
+        return known.series.setdefault(values, _new_series(metric))
 
     def record_custom_metric(self, name: str | None = None, **labels: str) -> None:
         """Count one on a counter by its name or, without a name, on the one counter that has just these labels.
@@ -229,9 +255,10 @@ class Metrics:
         The guide's call, for whoever has no hold of the metric itself; `series` is quicker. Raises `ValueError` unless
         there is exactly one such counter.
         """
+        declared = (known.metric for known in self._known.values())
         found = [
             metric
-            for metric in self._series
+            for metric in declared
             if isinstance(metric, Counter) and name in (None, metric.name) and labels.keys() == metric.labels.keys()
         ]
         if len(found) != 1:
@@ -242,12 +269,12 @@ class Metrics:
 
     def remove(self, metric: Metric, **labels: str) -> None:
         """Forget a series whose time is over, such as the version of a model that was replaced."""
-        self._series[metric].pop(tuple(labels[name] for name in metric.labels), None)
+        self._known[metric.name].series.pop(tuple(labels[name] for name in metric.labels), None)
 
     def snapshot(self) -> Snapshot:
         return [
-            Family(metric, {labels: _value_of(series) for labels, series in known.items()}, self._since)
-            for metric, known in self._series.items()
+            Family(known.metric, {labels: _value_of(series) for labels, series in known.series.items()}, self._since)
+            for known in self._known.values()
         ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from inquiry_svc import catalogue
 from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Verdict
+from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Route, Verdict
 from inquiry_svc.metrics import Metrics
 
 _SATISFACTION_OVER: Final = 50
@@ -38,10 +39,12 @@ def on_received(event: Received, metrics: Metrics) -> None:
 
 @hookimpl
 def on_classified(event: Classified, metrics: Metrics) -> None:
-    for prediction in event.predictions:
-        name, category = prediction.model.name, prediction.verdict.category
-        metrics.series(catalogue.MODEL_PREDICTIONS, model_name=name, prediction=category.label).inc()
-        metrics.series(catalogue.MODEL_CONFIDENCE, model_name=name).observe(category.confidence)
+    said = Counter((each.model.name, each.verdict.category.label) for each in event.predictions)
+    for (name, category), count in said.items():
+        metrics.series(catalogue.MODEL_PREDICTIONS, model_name=name, prediction=category).inc(count)
+    confidence = {name: metrics.series(catalogue.MODEL_CONFIDENCE, model_name=name) for name, _ in said}
+    for each in event.predictions:
+        confidence[each.model.name].observe(each.verdict.category.confidence)
 
 
 @hookimpl
@@ -58,20 +61,16 @@ def on_failed(event: Failed, metrics: Metrics) -> None:
 def on_stored(event: Stored, metrics: Metrics) -> None:
     metrics.series(catalogue.INQUIRIES_PROCESSED, status="success").inc(len(event.outcomes))
     metrics.series(catalogue.INQUIRIES_REPLAYED).inc(event.replayed)
-    priority_score = metrics.series(catalogue.PRIORITY_SCORE)
-    for outcome in event.outcomes:
-        verdict, route = outcome.prediction.verdict, outcome.route
-        metrics.series(catalogue.CATEGORY, category=verdict.category.label).inc()
-        metrics.series(catalogue.SENTIMENT, sentiment=verdict.sentiment.label).inc()
-        metrics.series(catalogue.URGENCY, urgency=verdict.urgency.label).inc()
-        metrics.series(
-            catalogue.ROUTING_DECISIONS,
-            department=route.department,
-            escalated=_yes_or_no(route.escalated),
-        ).inc()
-        priority_score.observe(route.priority_score)
-        _estimate_satisfaction(outcome, metrics)
+    verdicts = [outcome.prediction.verdict for outcome in event.outcomes]
+    for category, count in Counter(verdict.category.label for verdict in verdicts).items():
+        metrics.series(catalogue.CATEGORY, category=category).inc(count)
+    for sentiment, count in Counter(verdict.sentiment.label for verdict in verdicts).items():
+        metrics.series(catalogue.SENTIMENT, sentiment=sentiment).inc(count)
+    for urgency, count in Counter(verdict.urgency.label for verdict in verdicts).items():
+        metrics.series(catalogue.URGENCY, urgency=urgency).inc(count)
     metrics.series(catalogue.NEEDS_REVIEW).inc(sum(o.prediction.needs_review for o in event.outcomes))
+    _count_routes([outcome.route for outcome in event.outcomes], metrics)
+    _estimate_satisfaction(event.outcomes, metrics)
 
 
 @hookimpl
@@ -106,12 +105,28 @@ def _yes_or_no(answer: bool) -> str:
     return "true" if answer else "false"
 
 
-def _estimate_satisfaction(outcome: Outcome, metrics: Metrics) -> None:
-    score = metrics.series(catalogue.SATISFACTION, department=outcome.route.department)
-    count = metrics.series(catalogue.SATISFACTION_COUNT, department=outcome.route.department)
-    count.set(count.value + 1)
-    weight = 1 / min(count.value, _SATISFACTION_OVER)
-    score.set(score.value + weight * (_satisfaction(outcome.prediction.verdict) - score.value))
+def _count_routes(routes: Sequence[Route], metrics: Metrics) -> None:
+    for (department, escalated), count in Counter((route.department, route.escalated) for route in routes).items():
+        labels = {"department": department, "escalated": _yes_or_no(escalated)}
+        metrics.series(catalogue.ROUTING_DECISIONS, **labels).inc(count)
+    priority_score = metrics.series(catalogue.PRIORITY_SCORE)
+    for route in routes:
+        priority_score.observe(route.priority_score)
+
+
+def _estimate_satisfaction(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
+    found: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.route.department, []).append(_satisfaction(outcome.prediction.verdict))
+    for department, satisfactions in found.items():
+        score = metrics.series(catalogue.SATISFACTION, department=department)
+        count = metrics.series(catalogue.SATISFACTION_COUNT, department=department)
+        mean, inquiries = score.value, count.value
+        for satisfaction in satisfactions:
+            inquiries += 1
+            mean += (satisfaction - mean) / min(inquiries, _SATISFACTION_OVER)
+        score.set(mean)
+        count.set(inquiries)
 
 
 def _satisfaction(verdict: Verdict) -> float:

@@ -32,7 +32,8 @@ class Edge:
     def __init__(self, service: Service, logging_settings: LoggingSettings) -> None:
         self._metrics = service.metrics
         self._logging = logging_settings
-        self._active = service.metrics.series(HTTP_REQUESTS_ACTIVE)
+        self._active = 0
+        service.metrics.series(HTTP_REQUESTS_ACTIVE).follow(lambda: self._active)
         self._series: dict[tuple[str, str, int], tuple[CounterSeries, HistogramSeries]] = {}
 
     def begin_with(self, method: str, endpoint: str, statuses: Iterable[int]) -> None:
@@ -45,14 +46,14 @@ class Edge:
         started = time.perf_counter()
         request_id = _request_id(request)
         REQUEST_ID.set(request_id)
-        self._active.set(self._active.value + 1)
+        self._active += 1
         status = 499  # the client hung up before it was answered; nginx's number for it
         try:
             response = await _answered(request, handler, request_id)
             status = response.status
             return response
         finally:
-            self._active.set(self._active.value - 1)
+            self._active -= 1
             self._measure(request, status, time.perf_counter() - started)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -83,13 +84,14 @@ class Edge:
 
     def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
         key = (method, endpoint, status)
-        if key not in self._series:
+        found = self._series.get(key)
+        if found is None:
             status_class = f"{status // 100}xx" if f"{status // 100}xx" in STATUS_CLASSES else "other"
-            self._series[key] = (
+            found = self._series[key] = (
                 self._metrics.series(HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)),
                 self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
             )
-        return self._series[key]
+        return found
 
     def _leaves_a_line(self, status: int, duration_s: float) -> bool:
         wanted = self._logging.requests

@@ -131,6 +131,26 @@ def test_a_gauge_takes_any_number_but_nan() -> None:
     assert series.value == 1
 
 
+def test_a_gauge_that_follows_is_read_when_somebody_asks() -> None:
+    metrics, things = Metrics([GAUGE]), list[int]()
+    series = metrics.series(GAUGE)
+    series.follow(lambda: len(things))
+    assert series.value == 0
+    things += [1, 2, 3]
+    assert (series.value, _values(metrics, GAUGE)) == (3, {(): 3.0})
+    assert type(series.value) is float
+
+
+def test_labels_in_any_order_and_a_declaration_of_another_place_find_the_same_series() -> None:
+    metrics = Metrics([COUNTER])
+    same = Counter("things_total", "Things.", {"colour": ("red", "blue"), "size": ("s", "l")})
+    kept = metrics.series(COUNTER, colour="red", size="s")
+    assert metrics.series(COUNTER, size="s", colour="red") is kept
+    assert metrics.series(same, colour="red", size="s") is kept
+    with pytest.raises(KeyError):
+        metrics.series(Counter("things_total", "Other things.", {"colour": OPEN}), colour="red")
+
+
 def test_a_histogram_counts_up_to_and_with_each_bound() -> None:
     metrics = Metrics([HISTOGRAM])
     for value in (-1, 0.1, 0.1000001, 1, 10, 11, 1e300):

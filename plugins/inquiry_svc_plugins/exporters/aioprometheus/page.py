@@ -1,7 +1,7 @@
 """aioprometheus's registry, collectors and formatter around lines of our own.
 
-What its formatter (23.12) does to a line is not used: it escapes neither label values nor help texts, and takes 30
-microseconds for each, 15 times as long as `lines.py`. The order and the form of the page and its content type are its.
+What its formatter (23.12) does to a line is not used: it escapes neither label values nor help texts, and takes 3
+microseconds for each, six times as long as `lines.py`. The order and the form of the page and its content type are its.
 """
 
 from __future__ import annotations
