@@ -24,6 +24,10 @@ MAX_NAME_CHARACTERS: Final = 100
 """So much of a name that nobody knows is told."""
 YEARS: Final = range(1971, 9000)
 """Moments outside would leave the calendar when a time zone or a response target is added."""
+WHITESPACE: Final = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What is trimmed: \\s as a pattern in the OpenAPI document means it (ECMA-262), which Python's own is not."""
 _MAX_FAULTS: Final = 50
 """So that a body full of wrong fields gets neither a larger answer than a readable one nor the event loop for long."""
 _MAX_SUMMARISED: Final = 5
@@ -46,7 +50,7 @@ def checked(raw: bytes, kind: type[IncomingT]) -> IncomingT:
     if isinstance(document, dict):
         for name in _TRIMMED:
             if isinstance(document.get(name), str):
-                document[name] = document[name].strip()
+                document[name] = document[name].strip(WHITESPACE)
     may_be_unfit = b"\\u" in raw or (isinstance(document, dict) and "metadata" in document)
     if may_be_unfit and any(faults(document)):  # before msgspec, which raises other errors over lone surrogates
         raise NotValid(_every_fault(document, kind))

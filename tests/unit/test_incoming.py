@@ -145,6 +145,17 @@ def test_each_field_has_its_limits(field: str, fits: Any, refused: Any, message:
     assert told[f"/{field}"].startswith(message)
 
 
+@pytest.mark.parametrize("character", ["\x1c", "\x1e", "\x85", "\u180e", "\u200b"])
+def test_what_the_document_calls_no_white_space_is_a_text(character: str) -> None:
+    assert validate(json.dumps({**_VALID, "body": f" {character}\n"}).encode(), SubmitIn).body == character
+
+
+@pytest.mark.parametrize("character", [" ", "\t", "\xa0", "\u1680", "\u2003", "\u2029", "\u3000", "\ufeff"])
+def test_white_space_alone_is_no_text(character: str) -> None:
+    with pytest.raises(Refusal):
+        validate(json.dumps({**_VALID, "body": character}).encode(), SubmitIn)
+
+
 def test_text_is_trimmed_and_metadata_is_not_touched() -> None:
     metadata = {" a ": " b ", "body": " c ", "n": [1, 1.0, 0.1, 2**63 - 1, True, None, {"ü": "\u202e"}]}
     found = _submit(subject=" s\n", body="\tb ", sender_name=" Ana ", metadata=metadata)
