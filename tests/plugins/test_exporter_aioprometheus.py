@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.exporters import PageContract, samples_of
 from inquiry_svc.testing.running import running_service
 from inquiry_svc_plugins.exporters.aioprometheus import open_aioprometheus
+from tests.servers.prometheus import program
 
 
 class TestAioprometheusExporter(PageContract):
@@ -37,3 +40,16 @@ async def test_a_scrape_shows_each_number_of_the_service(path: str) -> None:
     assert found["http_requests_total", submitted] == 1
     shown = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE ")}
     assert shown == families
+
+
+async def test_prometheus_own_lint_finds_one_name_to_complain_of() -> None:
+    async with running_service() as running:
+        sent = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
+        async with running.client.post("/api/v1/inquiries/submit", json=sent) as answer:
+            assert answer.status == 201
+        async with running.client.get("/metrics") as answer:
+            page = await answer.read()
+    command = [program("promtool"), "check", "metrics"]
+    done = await asyncio.to_thread(subprocess.run, command, input=page, capture_output=True, timeout=20, check=False)
+    [complaint] = (done.stdout + done.stderr).decode().splitlines()
+    assert complaint.startswith("customer_satisfaction_score_count "), "a gauge, called as rules outside know it"
