@@ -222,12 +222,12 @@ async def test_a_way_to_the_server_that_fails_is_a_503_in_time_and_used_again_wh
     assert "failing 0" in stored(server, database)
 
 
-async def test_a_restart_of_the_server_costs_nobody_an_answer(server: PostgresServer, database: str) -> None:
+async def test_connections_that_the_server_ends_cost_nobody_an_answer(server: PostgresServer, database: str) -> None:
     async with behind_a_proxy(server, database) as (running, _):
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'inquiry-svc%'")
-        answers = await asyncio.gather(*(submit(running, f"restarted {number}") for number in range(30)))
+        answers = await asyncio.gather(*(submit(running, f"ended {number}") for number in range(30)))
         assert {status for status, _, _ in answers} == {201}
-        assert (await submit(running, "restarted 0"))[2]["inquiry_id"] == answers[0][2]["inquiry_id"]
+        assert (await submit(running, "ended 0"))[2]["inquiry_id"] == answers[0][2]["inquiry_id"]
     assert len(stored(server, database)) == 30
 
 
