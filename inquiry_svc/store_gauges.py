@@ -5,46 +5,30 @@ While the store can't be asked they stay as they were; `system_health_status` sa
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from inquiry_svc.catalogue import DB_CONNECTIONS, REVIEW_QUEUE_AGE, REVIEW_QUEUE_SIZE
 from inquiry_svc.contracts import Store
 from inquiry_svc.metrics import Metrics
-
-logger = logging.getLogger(__name__)
+from inquiry_svc.repeating import repeated
 
 _PERIOD_S: Final = 5.0
 
 
-@asynccontextmanager
-async def store_gauges_kept_current(
+def store_gauges_kept_current(
     store: Store, metrics: Metrics, *, period_s: float = _PERIOD_S
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Read now and every period while open. The store has a time limit of its own on each call."""
-    reading = asyncio.create_task(_read_regularly(store, metrics, period_s), name="store gauges")
-    try:
-        yield
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-
-
-async def _read_regularly(store: Store, metrics: Metrics, period_s: float) -> None:
-    failing = False
-    while True:
-        try:
-            await _read(store, metrics)
-            failing = False
-        except Exception as error:
-            if not failing:
-                logger.warning("the review queue can't be read; its gauges stay as they were", exc_info=error)
-            failing = True
-        await asyncio.sleep(period_s)
+    return repeated(
+        partial(_read, store, metrics),
+        period_s=period_s,
+        first_after_s=0,
+        name="store gauges",
+        failing="the review queue can't be read; its gauges stay as they were",
+    )
 
 
 async def _read(store: Store, metrics: Metrics) -> None:

@@ -6,18 +6,16 @@ then; in between, and while the store can't be asked, the numbers are this proce
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from inquiry_svc.contracts import Store
 from inquiry_svc.inquiries import Outcome
-
-logger = logging.getLogger(__name__)
+from inquiry_svc.repeating import repeated
 
 _PERIOD_S: Final = 30.0
 
@@ -34,12 +32,14 @@ class Workload:
     async def kept_current(self, store: Store, *, period_s: float = _PERIOD_S) -> AsyncIterator[None]:
         """Read now, where a failure is raised, and every period while open, where the old numbers stay."""
         await self._read(store)
-        reading = asyncio.create_task(self._read_again(store, period_s), name="workload")
-        try:
+        async with repeated(
+            partial(self._read, store),
+            period_s=period_s,
+            first_after_s=period_s,
+            name="workload",
+            failing="open inquiries can't be counted; going on with the last numbers",
+        ):
             yield
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
 
     def take(self, outcome: Outcome) -> None:
         """The outcome was stored: its consultant has one more."""
@@ -54,15 +54,3 @@ class Workload:
     async def _read(self, store: Store) -> None:
         """What is stored while the store counts may be missed until the next reading."""
         self._open = Counter(await store.open_inquiries())
-
-    async def _read_again(self, store: Store, period_s: float) -> None:
-        failing = False
-        while True:
-            await asyncio.sleep(period_s)
-            try:
-                await self._read(store)
-                failing = False
-            except Exception as error:
-                if not failing:
-                    logger.warning("open inquiries can't be counted; going on with the last numbers", exc_info=error)
-                failing = True
