@@ -35,12 +35,13 @@ def full_service(store: StuckStore) -> dict[str, object]:
     return {"store.provider": "given", "batching.places": PLACES, "store.timeout_s": 30, "batching.deadline_s": 30}
 
 
-async def fill(running: Running) -> list[asyncio.Task[int]]:
-    async def submit() -> int:
-        async with running.client.post(SUBMIT, json=INQUIRY) as response:
-            return response.status
+async def submit(running: Running) -> int:
+    async with running.client.post(SUBMIT, json=INQUIRY) as response:
+        return response.status
 
-    callers = [asyncio.create_task(submit()) for _ in range(PLACES)]
+
+async def fill(running: Running) -> list[asyncio.Task[int]]:
+    callers = [asyncio.create_task(submit(running)) for _ in range(PLACES)]
     await until_in_flight(running, PLACES)
     return callers
 
@@ -91,11 +92,11 @@ async def test_an_upload_waits_for_places_and_every_line_is_answered() -> None:
             running.client.post("/api/v1/inquiries/bulk", data=lines, headers={"Content-Type": "application/x-ndjson"})
         )
         await until_in_flight(running, PLACES // 2)
-        singles = [asyncio.create_task(running.client.post(SUBMIT, json=INQUIRY)) for _ in range(PLACES // 2)]
+        singles = [asyncio.create_task(submit(running)) for _ in range(PLACES // 2)]
         await until_in_flight(running, PLACES)
         assert running.service.metrics.series(INQUIRIES_REFUSED).value == 0, "the upload left the others no place"
         store.going_on.set()
-        assert {(await single).status for single in singles} == {201}
+        assert await asyncio.gather(*singles) == [201] * len(singles)
         answers = (await (await upload).read()).splitlines()
     assert len(answers) == 100
     assert all(b'"inquiry_id"' in answer for answer in answers), answers
