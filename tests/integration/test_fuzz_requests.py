@@ -125,7 +125,7 @@ def test_damaged_bodies_are_refused_well_or_are_valid_still() -> None:
 
 
 @given(raw=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_refused_well(raw: bytes) -> None:
     assert _well_refused(raw, SubmitIn)
 

@@ -61,7 +61,7 @@ strings = (
     st.text(max_size=60) | st.lists(pieces, max_size=25).map("".join) | st.lists(pieces, max_size=25).map(" ".join)
 )
 texts = st.builds(Text, strings, strings)
-many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 def weighed(text: Text) -> dict[str, AxisExplanation]:

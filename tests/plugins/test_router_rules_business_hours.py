@@ -123,7 +123,7 @@ def business_hours(draw: st.DrawFn) -> BusinessHours:
     )
 
 
-@settings(max_examples=150, deadline=None, print_blob=True)
+@settings(max_examples=150)
 @given(
     hours=business_hours(),
     start=st.sampled_from([utc("2026-03-25"), utc("2026-10-22"), utc("2026-03-05"), utc("2026-12-30")]),

@@ -196,7 +196,7 @@ def test_anchors_and_merge_keys_may_be_used() -> None:
     assert [(member.name, member.capacity) for member in members] == [("HR Team A", 200), ("HR Team B", 200)]
 
 
-@settings(max_examples=200, deadline=None, print_blob=True)
+@settings(max_examples=200)
 @given(
     start=st.integers(0, len(DEFAULT)),
     length=st.integers(0, 30),

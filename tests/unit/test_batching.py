@@ -140,7 +140,7 @@ async def test_callers_who_still_wait_when_the_batcher_closes_are_told_so() -> N
     max_batch=st.integers(1, 6),
     work_turns=st.integers(0, 4),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_item_is_lost_doubled_or_reordered_whoever_hangs_up(
     arrivals: list[tuple[int, int | None]], max_batch: int, work_turns: int
 ) -> None:
@@ -180,7 +180,7 @@ def test_no_item_is_lost_doubled_or_reordered_whoever_hangs_up(
 
 
 @given(items=st.lists(st.integers(), min_size=1, max_size=64), bad=st.sets(st.integers(0, 63)), shorter=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_isolate_fails_only_the_items_at_fault(items: list[int], bad: set[int], shorter: bool) -> None:
     bad = {place for place in bad if place < len(items)}
     calls = 0
