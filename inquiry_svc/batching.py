@@ -8,16 +8,21 @@ whole way. Knows nothing of inquiries.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_SWEEP_S: Final = 0.05
+"""How late a deadline may be told of. One look at all of them costs far less than a timer for each."""
 
 
 class Batcher(Generic[T, R]):
@@ -38,28 +43,40 @@ class Batcher(Generic[T, R]):
         self._max_batch = max_batch
         self._size = size
         self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
+        self._until: dict[asyncio.Future[R], float] = {}
+        """When those who wait, or are being worked on, give up."""
         self._arrived = asyncio.Event()
         depth.follow(lambda: len(self._waiting))
 
-    async def put(self, item: T) -> R:
-        """Wait for the item's result. A caller that is cancelled leaves the queue and disturbs nobody."""
+    async def put(self, item: T, *, until: float = math.inf) -> R:
+        """Wait for the item's result. A caller that is cancelled leaves the queue and disturbs nobody.
+
+        Raises `TimeoutError` when there is none by `until`, on the clock of `time.monotonic`.
+        """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
+        self._until[future] = until
         self._arrived.set()
         try:
             return await future
         finally:
             self._waiting.pop(future, None)
+            del self._until[future]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work while open. Leaving breaks the work off; callers who still wait are told `Unavailable`."""
-        worker = asyncio.create_task(self._run(), name=f"batcher {self._work.__qualname__}")
+        name = f"batcher {self._work.__qualname__}"
+        tasks = [
+            asyncio.create_task(self._run(), name=name),
+            asyncio.create_task(self._sweep(), name=f"deadlines of {name}"),
+        ]
         try:
             yield
         finally:
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             _settle(self._waiting, [_broken_off()] * len(self._waiting))
             self._waiting.clear()
 
@@ -70,6 +87,14 @@ class Batcher(Generic[T, R]):
             if batch:
                 self._size.observe(len(batch))
                 await self._answer(batch)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for future, until in self._until.items():
+                if until <= now and not future.done():
+                    future.set_exception(TimeoutError())
 
     def _gather(self) -> dict[asyncio.Future[R], T]:
         batch: dict[asyncio.Future[R], T] = {}

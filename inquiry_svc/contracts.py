@@ -84,6 +84,7 @@ class Cache(Protocol):
     """Keeps bytes for a while. May forget anything at any time; must never give back what was not put.
 
     The service makes the keys (they hold the model's digest) and checks the values, so a cache needs to know neither.
+    A provider may open to None instead: nothing is remembered, and nothing is spent on it.
     """
 
     async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:

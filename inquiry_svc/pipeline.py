@@ -88,8 +88,11 @@ class Pipeline:
 
     async def classify(self, text: Text) -> Prediction:
         """Raises `Overloaded`, `Unavailable`, `TriageFailed`."""
-        async with self._admission.place(patient=False), self._deadline():
-            return await self._classifying.put(text)
+        async with self._admission.place(patient=False):
+            try:
+                return await self._classifying.put(text, until=time.monotonic() + self._deadline_s)
+            except TimeoutError as error:
+                raise self._too_late() from error
 
     async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
         """Triage and commit. A `patient` caller waits for a place where another is refused.
@@ -97,24 +100,22 @@ class Pipeline:
         Raises `Overloaded`, `Unavailable`, `TriageFailed`, `IdempotencyKeyReused`.
         """
         async with self._admission.place(patient=patient):
-            started = time.perf_counter()
+            started = time.monotonic()
+            until = started + self._deadline_s
             try:
-                async with self._deadline():
-                    prediction = await self._classifying.put(inquiry)
-                    stored = await self._storing.put((inquiry, prediction))
+                prediction = await self._classifying.put(inquiry, until=until)
+                stored = await self._storing.put((inquiry, prediction), until=until)
+            except TimeoutError as error:
+                self._failed.inc()
+                raise self._too_late() from error
             except Exception:
                 self._failed.inc()
                 raise
-            self._duration_s.observe(time.perf_counter() - started)
+            self._duration_s.observe(time.monotonic() - started)
         return _submission(inquiry, stored)
 
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                yield
-        except TimeoutError as error:
-            raise StoreUnavailable(f"no answer within {self._deadline_s:g} s") from error
+    def _too_late(self) -> StoreUnavailable:
+        return StoreUnavailable(f"no answer within {self._deadline_s:g} s")
 
     # One batch
 

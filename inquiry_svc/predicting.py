@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from inquiry_svc.batching import isolate
 from inquiry_svc.catalogue import CACHE_LOOKUPS, CLASSIFIER_FALLBACKS, MODEL_INFERENCE_DURATION
 from inquiry_svc.contracts import Cache, Classifier
 from inquiry_svc.errors import TriageFailed, Unavailable
-from inquiry_svc.inquiries import AXES, Model, Prediction, Text, Verdict
+from inquiry_svc.inquiries import AXES, CATEGORIES, SENTIMENTS, URGENCIES, Label, Model, Prediction, Text, Verdict
 from inquiry_svc.metrics import HistogramSeries, Metrics
 from inquiry_svc.verdict_cache import VerdictCodec
 
 logger = logging.getLogger(__name__)
+
+Content: TypeAlias = tuple[str, str]
+"""What decides a prediction: subject and body."""
 
 _PROBE: Final = Text("", "Is the classifier there?")
 _SCORES: Final = sum(map(len, AXES.values()))
@@ -43,7 +46,7 @@ class Predictor:
         *,
         classifier: Classifier,
         fallback: Classifier,
-        cache: Cache,
+        cache: Cache | None,
         metrics: Metrics,
         timeout_s: float,
         rest_s: float,
@@ -51,7 +54,10 @@ class Predictor:
         review_below: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout_s` bounds one call to a classifier; after a time-out the first is not called for `rest_s`."""
+        """`timeout_s` bounds one call to a classifier; after a time-out the first is not called for `rest_s`.
+
+        Without a cache no keys are made, and no lookups are counted.
+        """
         self._classifier = classifier
         self._fallback = fallback
         self._cache = cache
@@ -76,21 +82,34 @@ class Predictor:
 
     async def predict(self, texts: Sequence[Text]) -> Predictions:
         """A prediction for each text. Identical texts are classified once. Not to be called concurrently."""
-        keys = [self._codec.key(text) for text in texts]
-        known: dict[bytes, Prediction | Exception] = dict(await self._remembered(list(dict.fromkeys(keys))))
-        from_cache = sum(key in known for key in keys)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        contents = [(text.subject, text.body) for text in texts]
+        distinct = dict(zip(contents, texts, strict=True))
+        if self._cache is None:
+            known = dict(zip(distinct, await self._classified(list(distinct.values())), strict=True))
+            return Predictions([known[content] for content in contents], from_cache=0)
+        return await self._predicted_with(self._cache, contents, distinct)
+
+    async def _predicted_with(
+        self, cache: Cache, contents: Sequence[Content], distinct: Mapping[Content, Text]
+    ) -> Predictions:
+        keys = {content: self._codec.key(text) for content, text in distinct.items()}
+        remembered = await self._remembered(cache, list(keys.values()))
+        known: dict[Content, Prediction | Exception] = {
+            content: remembered[key] for content, key in keys.items() if key in remembered
+        }
+        from_cache = sum(content in known for content in contents)
+        missing = [content for content in distinct if content not in known]
         if missing:
-            known |= zip(missing, await self._classified(list(missing.values())), strict=True)
-            await self._remember({key: known[key] for key in missing})
-        return Predictions([known[key] for key in keys], from_cache)
+            known |= zip(missing, await self._classified([distinct[content] for content in missing]), strict=True)
+            await self._remember(cache, {keys[content]: known[content] for content in missing})
+        return Predictions([known[content] for content in contents], from_cache)
 
     # Remembering
 
-    async def _remembered(self, keys: list[bytes]) -> dict[bytes, Prediction]:
+    async def _remembered(self, cache: Cache, keys: list[bytes]) -> dict[bytes, Prediction]:
         try:
             async with asyncio.timeout(self._cache_timeout_s):
-                values = await self._cache.get_many(keys)
+                values = await cache.get_many(keys)
             if len(values) != len(keys):
                 raise ValueError(f"the cache gave {len(values)} values for {len(keys)} keys")
         except Exception as error:
@@ -106,7 +125,7 @@ class Predictor:
             self._lookups["hit" if verdict else "miss" if value is None else "invalid"].inc()
         return found
 
-    async def _remember(self, results: dict[bytes, Prediction | Exception]) -> None:
+    async def _remember(self, cache: Cache, results: dict[bytes, Prediction | Exception]) -> None:
         values = {
             key: self._codec.value(key, result.verdict)
             for key, result in results.items()
@@ -116,7 +135,7 @@ class Predictor:
             return
         try:
             async with asyncio.timeout(self._cache_timeout_s):
-                await self._cache.put_many(values)
+                await cache.put_many(values)
         except Exception as error:
             self._note_cache("writing", error)
         else:
@@ -223,10 +242,17 @@ def _refuse_nonsense(verdict: Verdict) -> None:
     total = sum(scores)
     if (
         type(total) is not float
+        or type(scores) is not tuple
         or len(scores) != _SCORES
         or not abs(total - len(AXES)) < _TOLERANCE
         or not min(scores) >= 0
-        or verdict != Verdict.from_scores(scores)
-        or any(type(each.confidence) is not float for each in (verdict.category, verdict.sentiment, verdict.urgency))
+        or not _is_likeliest(verdict.category, CATEGORIES, scores[:6])
+        or not _is_likeliest(verdict.sentiment, SENTIMENTS, scores[6:9])
+        or not _is_likeliest(verdict.urgency, URGENCIES, scores[9:])
     ):
         raise ValueError("the classifier gave something that is not a verdict: see Verdict.from_scores")
+
+
+def _is_likeliest(label: Label, labels: tuple[str, ...], scores: tuple[float, ...]) -> bool:
+    best = max(scores)
+    return type(label.confidence) is float and label.confidence == best and label.label == labels[scores.index(best)]

@@ -139,7 +139,7 @@ async def open_service(
     async with AsyncExitStack() as stack:
         enter, opener = stack.enter_async_context, Opener(settings, offers, host)
         opened_store: Store = await enter(opener.open("store", settings.store.provider))
-        cache: Cache = await enter(opener.open("cache", settings.cache.provider))
+        cache: Cache | None = await enter(opener.open("cache", settings.cache.provider))
         fallback: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
         classifier: Classifier = await enter(opener.open("classifier", settings.classifier.provider))
         router: Router = await enter(opener.open("router", settings.router.provider))
@@ -181,7 +181,7 @@ async def open_service(
         health = Health(
             [
                 Component("database", settings.store.provider, store.check, "unhealthy"),
-                Component("cache", settings.cache.provider, cache.check, "degraded"),
+                Component("cache", settings.cache.provider, _always_well if cache is None else cache.check, "degraded"),
                 Component("classifier", settings.classifier.provider, predictor.check_classifier, "degraded"),
                 Component("fallback", settings.classifier.fallback, predictor.check_fallback, "degraded"),
                 Component("queue", "admission", admission.check, "unhealthy"),
@@ -226,6 +226,10 @@ def _sorted_out(
     for name in exporters.keys() - asked_for.keys() - sending.keys():
         raise PluginError(f"exporter {name!r} has neither render nor push; see inquiry_svc.contracts")
     return asked_for, sending
+
+
+async def _always_well() -> None:
+    """There is no cache that could fail."""
 
 
 def _writable(data_dir: Path) -> Path:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 
 import orjson
-import uuid_utils.compat
+import uuid_utils
 
 from inquiry_svc.inquiries import IdempotencyKey, Inquiry
 from inquiry_svc.intake.bodies import SubmitIn
@@ -20,7 +20,7 @@ def inquiry_of(
     return Inquiry(
         subject=body.subject,
         body=body.body,
-        inquiry_id=str(uuid_utils.compat.uuid7()),
+        inquiry_id=str(uuid_utils.uuid7()),
         sender_email=body.sender_email,
         received_at=moment.astimezone(UTC),
         sender_name=body.sender_name,

@@ -11,13 +11,14 @@ from inquiry_svc.service import Service
 from inquiry_svc.web import documentation
 from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.keys import LIMITS, SERVICE
+from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
 
 
-def build_app(service: Service) -> web.Application:
-    """An application that serves `service`, which must stay open as long."""
+def build_app(service: Service, receipts: Receipts) -> web.Application:
+    """An application that serves `service`, which must stay open as long, on connections that `receipts` watches."""
     settings = service.settings
-    edge = Edge(service, settings.logging)
+    edge = Edge(service, receipts, settings.logging)
     inner = [each for _, found in asked(service.manager, "register_middlewares", service=service) for each in found]
     # Some versions of aiohttp count the limit itself as too large; the interface allows it.
     app = web.Application(middlewares=[edge.middleware, *inner], client_max_size=MAX_BODY_BYTES + 1)

@@ -1,15 +1,16 @@
-"""What every request passes, in and out: its id, its measurement, its log line, and errors made into problems."""
+"""What every request passes, in and out: its id, its measurement, its log line, errors made into problems, the stop."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Final
 
-import uuid_utils.compat
-from aiohttp import web
+import uuid_utils
+from aiohttp import hdrs, web
+from multidict import istr
 
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
 from inquiry_svc.logs import REQUEST_ID
@@ -17,10 +18,13 @@ from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.service import Service
 from inquiry_svc.settings import LoggingSettings
 from inquiry_svc.web.problems import problem_response
+from inquiry_svc.web.receipt import Receipts
 
 logger = logging.getLogger(__name__)
 
 UNMATCHED: Final = "__unmatched__"
+_REQUEST_ID_HEADER: Final = istr("X-Request-ID")
+_CONTENT_TYPE_OPTIONS: Final = istr("X-Content-Type-Options")
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,7 +33,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Edge:
     """The outermost middleware."""
 
-    def __init__(self, service: Service, logging_settings: LoggingSettings) -> None:
+    def __init__(self, service: Service, receipts: Receipts, logging_settings: LoggingSettings) -> None:
+        self._service = service
+        self._receipts = receipts
         self._metrics = service.metrics
         self._logging = logging_settings
         self._active = 0
@@ -46,19 +52,24 @@ class Edge:
         started = time.perf_counter()
         request_id = _request_id(request)
         REQUEST_ID.set(request_id)
+        protocol = request.protocol
+        self._receipts.begin(protocol)
         self._active += 1
         status = 499  # the client hung up before it was answered; nginx's number for it
         try:
             response = await _answered(request, handler, request_id)
+            if self._service.stopping and not response.prepared:
+                response.force_close()
             status = response.status
             return response
         finally:
             self._active -= 1
+            self._receipts.end(protocol)
             self._measure(request, status, time.perf_counter() - started)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
-        response.headers.update(marks(REQUEST_ID.get() or _request_id(request)))
+        mark(response.headers, REQUEST_ID.get() or _request_id(request))
 
     def _measure(self, request: web.Request, status: int, duration_s: float) -> None:
         resource = request.match_info.route.resource
@@ -98,9 +109,11 @@ class Edge:
         return wanted == "all" or (wanted == "problems" and (status >= 400 or duration_s > self._logging.slow_s))
 
 
-def marks(request_id: str) -> dict[str, str]:
-    """The headers that every answer carries."""
-    return {"X-Request-ID": request_id, "Server": "inquiry-svc", "X-Content-Type-Options": "nosniff"}
+def mark(headers: MutableMapping[str, str], request_id: str) -> None:
+    """Put in the headers that every answer carries."""
+    headers[_REQUEST_ID_HEADER] = request_id
+    headers[hdrs.SERVER] = "inquiry-svc"
+    headers[_CONTENT_TYPE_OPTIONS] = "nosniff"
 
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -119,5 +132,9 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
 
 def _request_id(request: web.Request) -> str:
     """The caller's id where it is fit to be logged and sent back, else a new one."""
-    given = request.headers.get("X-Request-ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.compat.uuid7())
+    given = request.headers.get(_REQUEST_ID_HEADER)
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    return str(uuid_utils.uuid7())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import uuid_utils.compat
 from aiohttp import web
 
 from inquiry_svc.intake.strict_json import Fault
-from inquiry_svc.web.edge import marks
+from inquiry_svc.web.edge import mark, new_request_id
 from inquiry_svc.web.incoming import Refusal
 from inquiry_svc.web.problems import problem_response
 
@@ -28,7 +27,7 @@ class HttpProtocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer and close. Called by aiohttp for bytes that are not HTTP, and for what got past the application."""
-        request_id = str(uuid_utils.compat.uuid7())
+        request_id = new_request_id()
         level = logging.ERROR if status >= 500 else logging.INFO
         logger.log(level, "a request could not be read", exc_info=exc, extra={"status": status})
         if request.writer.output_size > 0:
@@ -36,6 +35,6 @@ class HttpProtocol(web.RequestHandler):
         unreadable = "what was sent can't be read as an HTTP request"
         refusal = Refusal(status, unreadable, [Fault("", unreadable)])
         response = problem_response(refusal if status < 500 else exc or RuntimeError(), request_id)
-        response.headers.update(marks(request_id))
+        mark(response.headers, request_id)
         response.force_close()
         return response

@@ -7,11 +7,9 @@ whose clients are too slow. The body's deadline is `incoming`'s, idle connection
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Literal, cast
-
-from aiohttp import web
 
 from inquiry_svc.catalogue import HTTP_CONNECTIONS_ACTIVE, HTTP_CONNECTIONS_EXPIRED
 from inquiry_svc.metrics import Metrics
@@ -20,11 +18,10 @@ from inquiry_svc.settings import ServerSettings
 _SWEEP_S: Final = 0.5
 
 Waiting = Literal["first_byte", "header"]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Receipts:
-    """Every open connection. `middleware` tells when a header is complete; `protocol` wraps a new connection's."""
+    """Every open connection. `protocol` wraps a new one's; the edge tells when a request begins and ends on it."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self._limits_s: dict[Waiting, float] = {
@@ -41,15 +38,15 @@ class Receipts:
         """`inner` is aiohttp's protocol for the same connection."""
         return _Receipt(inner, self._open)
 
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        receipt = self._open.get(request.protocol)
-        if receipt is None:
-            return await handler(request)
-        receipt.waiting, receipt.busy = None, True
-        try:
-            return await handler(request)
-        finally:
+    def begin(self, protocol: asyncio.BaseProtocol) -> None:
+        """A header is complete: a request is being served."""
+        receipt = self._open.get(protocol)
+        if receipt is not None:
+            receipt.waiting, receipt.busy = None, True
+
+    def end(self, protocol: asyncio.BaseProtocol) -> None:
+        receipt = self._open.get(protocol)
+        if receipt is not None:
             receipt.busy = False
 
     @asynccontextmanager

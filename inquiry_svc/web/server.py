@@ -6,12 +6,11 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from inquiry_svc.service import Service
 from inquiry_svc.web.app import build_app
@@ -25,8 +24,6 @@ _BACKLOG: Final = 1024
 _LAST_READ_S: Final = 0.1
 """After the port has closed, what clients had sent by then is read for so long before idle connections close."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 @asynccontextmanager
 async def listening(service: Service, bound: socket.socket) -> AsyncIterator[None]:
@@ -38,8 +35,7 @@ async def listening(service: Service, bound: socket.socket) -> AsyncIterator[Non
     """
     settings = service.settings.server
     receipts = Receipts(settings, service.metrics)
-    app = build_app(service)
-    app.middlewares[:0] = [receipts.middleware, _closing_when_stopping(service)]
+    app = build_app(service, receipts)
     runner = web.AppRunner(
         app,
         handle_signals=False,
@@ -88,17 +84,6 @@ async def listening(service: Service, bound: socket.socket) -> AsyncIterator[Non
         await close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
         await runner.cleanup()
-
-
-def _closing_when_stopping(service: Service) -> Middleware:
-    @web.middleware
-    async def close_when_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        if service.stopping and not response.prepared:
-            response.force_close()
-        return response
-
-    return close_when_stopping
 
 
 @contextmanager

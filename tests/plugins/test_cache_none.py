@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
-from inquiry_svc.contracts import Cache, Host, NoSettings
-from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.caches import CacheContract
-from inquiry_svc_plugins.caches.none import open_none
+from inquiry_svc.catalogue import CACHE_LOOKUPS
+from inquiry_svc.testing.providers import FunctionClassifier, Offering
+from inquiry_svc.testing.running import running_service
 
 
-class TestNoCache(CacheContract):
-    @pytest.fixture
-    async def cache(self, tmp_path: Path) -> AsyncIterator[Cache]:
-        async with open_none(NoSettings(), Host(tmp_path, Metrics())) as cache:
-            yield cache
-
-    async def test_what_was_put_is_forgotten(self, cache: Cache) -> None:
-        await cache.put_many({b"a": b"1"})
-        assert list(await cache.get_many([b"a", b"a"])) == [None, None]
+async def test_every_text_is_classified_anew_and_no_lookup_is_counted() -> None:
+    classifier = FunctionClassifier()
+    chosen = {"classifier.provider": "given", "cache.provider": "none"}
+    async with running_service(chosen, plugins=[Offering(classifier=classifier)]) as running:
+        for _ in range(3):
+            async with running.client.post("/api/v1/inquiries/classify", json={"body": "the same"}) as response:
+                assert response.status == 200
+        async with running.client.get("/api/v1/health") as response:
+            assert (await response.json())["components"]["cache"]["status"] == "healthy"
+        looked_up = {
+            result: running.service.metrics.series(CACHE_LOOKUPS, result=result).value for result in ("hit", "miss")
+        }
+    assert [[text.body for text in batch] for batch in classifier.batches if batch[0].body == "the same"] == [
+        ["the same"]
+    ] * 3
+    assert looked_up == {"hit": 0, "miss": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -55,6 +56,22 @@ async def test_what_arrives_during_a_batch_is_the_next_one() -> None:
         assert await asyncio.gather(first, *others) == [0, -1, -2, -3, -4, -5, -6]
     assert bench.batches == [[0], [1, 2, 3, 4], [5, 6]]
     assert bench.depth.value == 0
+
+
+async def test_who_is_not_answered_by_its_deadline_is_told_so_and_the_others_are_answered() -> None:
+    bench = Bench(gate_open=False)
+    async with bench.batcher.running():
+        working = asyncio.create_task(bench.batcher.put(1, until=time.monotonic()))
+        await turns()
+        waiting = asyncio.create_task(bench.batcher.put(2, until=time.monotonic()))
+        patient = asyncio.create_task(bench.batcher.put(3))
+        for late in (working, waiting):
+            with pytest.raises(TimeoutError):
+                await late
+        assert bench.depth.value == 1
+        bench.gate.set()
+        assert await patient == -3
+    assert bench.batches == [[1], [3]]
 
 
 async def test_a_cancelled_caller_leaves_the_queue_at_once() -> None:

@@ -24,7 +24,6 @@ from inquiry_svc.testing.providers import FunctionClassifier
 from inquiry_svc.testing.samples import sample_inquiry, sample_outcome, sample_verdict
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
-from inquiry_svc_plugins.caches.none import NoCache
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
 BAD = "BAD"
@@ -102,7 +101,7 @@ class Bench:
             predictor=Predictor(
                 classifier=classifier,
                 fallback=classifier,
-                cache=NoCache(),
+                cache=None,
                 metrics=self.metrics,
                 timeout_s=0.1,
                 rest_s=0.1,

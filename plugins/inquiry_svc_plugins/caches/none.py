@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from inquiry_svc.contracts import Cache, Host, NoSettings, Provider
+from inquiry_svc.contracts import Host, NoSettings, Provider
 from inquiry_svc.hookspecs import hookimpl
 
 
-class NoCache:
-    async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        return [None] * len(keys)
-
-    async def put_many(self, values: Mapping[bytes, bytes]) -> None:
-        return
-
-    async def check(self) -> None:
-        return
-
-
 @asynccontextmanager
-async def open_none(settings: NoSettings, host: Host) -> AsyncIterator[Cache]:
-    yield NoCache()
+async def open_none(settings: NoSettings, host: Host) -> AsyncIterator[None]:
+    yield
 
 
 @hookimpl
-def register_caches() -> Iterable[Provider[Cache]]:
+def register_caches() -> Iterable[Provider[None]]:
     return [Provider("none", open_none)]
