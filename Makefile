@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
+FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
+BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
 .PHONY: help run test check format alerts dashboards bench bench-quick soak model metrics lock clean
 
@@ -38,6 +40,7 @@ dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashbo
 
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.metrics_cost
 
@@ -58,7 +61,7 @@ lock: $(VENV)/.uv  ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --no-annotate --output-file requirements/run.lock
 
 clean:  ## Forget everything that was made here, but no data
-	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FAST)/*.so *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -67,12 +70,12 @@ $(VENV)/.uv:
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.uv requirements/run.lock pyproject.toml
+$(VENV)/.run: $(VENV)/.uv requirements/run.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/run.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.uv requirements/dev.lock pyproject.toml
+$(VENV)/.dev: $(VENV)/.uv requirements/dev.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/dev.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
 	@touch $@ $(VENV)/.run

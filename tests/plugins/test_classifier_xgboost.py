@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -40,9 +41,17 @@ class TestXgboostInItsThread(TestXgboost):
         monkeypatch.setattr(plugin, "MAX_INLINE_CHARACTERS", -1)
 
 
+class TestXgboostWithoutItsKernel(ClassifierContract, ExplainerContract):
+    @pytest.fixture
+    async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+        settings = plugin.XgboostSettings(fast=False)
+        async with plugin.open_xgboost(settings, Host(tmp_path, Metrics())) as classifier:
+            yield classifier
+
+
 @pytest.fixture(scope="module")
 def model() -> TriageModel:
-    return load_model(plugin.PACKAGED_MODEL)
+    return quickened(load_model(plugin.PACKAGED_MODEL))
 
 
 async def test_a_named_folder_is_read_in_place_of_the_packaged_model(tmp_path: Path, model: TriageModel) -> None:
@@ -85,8 +94,10 @@ async def test_a_batch_of_long_texts_does_not_hold_the_event_loop(tmp_path: Path
     assert turns > 10, f"the loop turned {turns} times in a call of about {inline_s:.3f} s"
 
 
-def test_the_time_for_a_text_grows_no_faster_than_its_length(model: TriageModel) -> None:
+@pytest.mark.parametrize("way", [quickened, lambda model: model], ids=["kernel", "numpy"])
+def test_the_time_for_a_text_grows_no_faster_than_its_length(way: Callable[[TriageModel], TriageModel]) -> None:
     """A letter run, address marks and mixed scripts of 10,000 characters: none may be a hundred times the price."""
+    model = way(load_model(plugin.PACKAGED_MODEL))
     ordinary = Text("", ("The invoice of last month is wrong and nobody answers me. " * 180)[:10_000])
 
     def cost_s(text: Text) -> float:

@@ -1,0 +1,167 @@
+"""The same answers in a fraction of the time: `kernel.c`, which is compiled where the package is installed.
+
+This room has one door, `quickened`; nothing outside needs to know what is behind it. What numpy answers stays the
+specification: the kernel is used only where it was built and, each time it is loaded, reads some texts as numpy does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, SURFACE, word_lists
+from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
+from inquiry_svc_plugins.classifiers.xgboost.linear import ROW
+from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel
+from inquiry_svc_plugins.classifiers.xgboost.units import unit_tables
+
+logger = logging.getLogger(__name__)
+
+LIBRARY: Final = Path(__file__).with_name("kernel.so")
+TOLERANCE: Final = 1e-9
+"""How far a probability may be from numpy's. They differ by the last rounding of `exp`: 4e-16 has been seen."""
+
+_LABELS: Final = sum(map(len, AXES.values()))
+_END: Final = "\x00"
+_LETS_GO_FROM_BYTES: Final = 24_000
+"""Less is read in half a millisecond: giving up the interpreter's lock and waiting to get it back would take longer
+than anybody gains by it."""
+_PROBES: Final = (
+    Text("Charged twice", "My card was charged TWICE for March!! Can\u2019t you refund \u00a312? See www.example.org"),
+    Text("", "ask ana@example.org, it's urgent: " + "nobody answers the phone since Monday, " * 9),
+    Text("\u200b\U0001f44d", "\ud83d caf\u00e9 \u041f\u0440\u0438\u0432\u0435\u0442\x00\u8acb\u6c42\u66f8"),
+    Text("", ""),
+)
+
+
+def quickened(model: TriageModel) -> TriageModel:
+    """The model, answering by the kernel; or, where that is not there or answers otherwise, the model as it is."""
+    try:
+        parts = {each.name: getattr(model, each.name) for each in fields(TriageModel)}
+        quick = FastModel(**parts, kernel=_Kernel(model))
+        if not np.allclose(quick.probabilities(_PROBES), model.probabilities(_PROBES), rtol=0, atol=TOLERANCE):
+            raise OSError(f"{LIBRARY} does not answer as numpy does")
+    except OSError as error:
+        logger.warning(
+            "classifying with numpy, which takes five times as long, since the compiled kernel can't be used (%s); "
+            "install this package again where there is a C compiler, or where ziglang can be had from PyPI",
+            error,
+        )
+        return model
+    return quick
+
+
+@dataclass(frozen=True, slots=True)
+class FastModel(TriageModel):
+    kernel: _Kernel
+
+    def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
+        return self.kernel.probabilities(texts)
+
+
+class _Kernel:
+    """`kernel.c` over the tables of one model. May be called by several threads at once."""
+
+    def __init__(self, model: TriageModel) -> None:
+        """Raises `OSError` where the library was not built, or for another machine or version of this package."""
+        self._holding_lock, self._letting_go = (_function(loader) for loader in (ctypes.PyDLL, ctypes.CDLL))
+        self._tables: list[NDArray[Any]] = []
+        units = unit_tables()
+        self._model = _Model(
+            kinds=self._address(units.kinds, np.uint8),
+            folded=self._address(units.folded, np.uint16),
+            whitespace=self._address(_whitespace(), np.uint8),
+            powers=self._address(units.powers, np.uint32),
+            word_lists=self._address(word_lists(), np.uint8),
+            last_power=len(units.powers) - 1,
+            rows=self._address(model.linear.table, np.float32),
+            bias=self._address(model.linear.bias, np.float32),
+            character_share=float(model.linear.character_share),
+            forests=(_Forest * len(AXES))(*(self._forest(model, axis) for axis in AXES)),
+        )
+
+    def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
+        units = _joined(texts).encode("utf-16-le", "surrogatepass")
+        found = np.empty((len(texts), _LABELS))
+        call = self._holding_lock if len(units) < _LETS_GO_FROM_BYTES else self._letting_go
+        if not call(self._model, units, len(units) // 2, len(texts), found.ctypes.data):
+            raise MemoryError(f"no room for {len(texts)} texts of {len(units):,} bytes; give fewer in one call")
+        return found
+
+    def _forest(self, model: TriageModel, axis: str) -> _Forest:
+        forest = model.forests[axis]
+        splits, trees = forest.columns.shape
+        return _Forest(
+            columns=self._address(forest.columns.T, np.int32),
+            thresholds=self._address(forest.thresholds.T, np.float32),
+            leaves=self._address(forest.leaves, np.float32),
+            splits=splits,
+            trees=trees,
+            labels=forest.labels,
+            temperature=model.temperatures[axis],
+        )
+
+    def _address(self, table: NDArray[Any], kind: type[np.generic]) -> int:
+        """Of the table as the kernel reads it, kept as long as this is."""
+        self._tables.append(np.ascontiguousarray(table, kind))
+        return self._tables[-1].ctypes.data
+
+
+def _joined(texts: Sequence[Text]) -> str:
+    parts = [part for text in texts for part in (text.subject, text.body)]
+    joined = _END.join(parts) + _END
+    if joined.count(_END) != len(parts):
+        joined = _END.join([part.replace(_END, " ") for part in parts]) + _END
+    return joined
+
+
+@cache
+def _whitespace() -> NDArray[np.uint8]:
+    """Of each UTF-16 unit whether it ends a word for `str.split`, by which addresses are found."""
+    found = np.zeros(0x10000, np.uint8)
+    found[[match.start() for match in re.finditer(r"\s", "".join(map(chr, range(0x10000))))]] = 1
+    return found
+
+
+# As `kernel.c` and `features.h` declare them
+
+
+class _Forest(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("columns", "thresholds", "leaves")),
+        *((name, ctypes.c_int32) for name in ("splits", "trees", "labels")),
+        ("temperature", ctypes.c_float),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("kinds", "folded", "whitespace", "powers", "word_lists")),
+        ("last_power", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("rows", "bias")),
+        ("character_share", ctypes.c_double),
+        ("forests", _Forest * len(AXES)),
+    )
+
+
+_SHAPE: Final = (ctypes.sizeof(_Model), BUCKET_BITS, _LABELS, ROW, len(SURFACE), len(LEXICON))
+
+
+def _function(loader: Callable[[str], ctypes.CDLL]) -> Callable[..., int]:
+    library = loader(str(LIBRARY))
+    if tuple((ctypes.c_int32 * len(_SHAPE)).in_dll(library, "inquiry_shape")) != _SHAPE:
+        raise OSError(f"{LIBRARY} was built from another version of this package")
+    function = library.inquiry_probabilities
+    function.argtypes = (ctypes.POINTER(_Model), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    function.restype = ctypes.c_int
+    return function

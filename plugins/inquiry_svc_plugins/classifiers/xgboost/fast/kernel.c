@@ -1,0 +1,167 @@
+/* From texts to probabilities: what `features.py`, `linear.py`, `trees.py` and `model.py` compute, once more.
+
+   Those files say what is computed and why. This is held to them by tests on every kind of text, and once more each
+   time it is loaded. Sums are taken in numpy's order, so that scores are the same to the bit and no tree takes another
+   branch. Nothing of CPython is used: plain C99 without state, over tables that are the caller's. */
+
+#include <stdlib.h>
+
+#include "features.h"
+
+#define LABELS 13
+#define AXES 3
+#define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length */
+
+typedef struct {
+    const int32_t *columns; /* tree by tree, splits level by level */
+    const float *thresholds;
+    const float *leaves;
+    int32_t splits, trees, labels;
+    float temperature;
+} Forest;
+
+typedef struct {
+    Tables tables;
+    const float *rows; /* of all buckets */
+    const float *bias;
+    double character_share;
+    Forest forests[AXES];
+} Model;
+
+/* What this was built for. The caller compares, since it might have been built from other files than it is used with. */
+const int32_t inquiry_shape[] = {sizeof(Model), BUCKET_BITS, LABELS, ROW, SURFACE, LISTS};
+
+/* The linear layer */
+
+static inline void add_row(float *restrict sums, const float *restrict row)
+{
+    for (int column = 0; column < ROW; column++)
+        sums[column] += row[column];
+}
+
+/* In numpy's order: more than 128 in halves, the rest in eight lanes side by side. */
+static void add_up(const float *rows, const uint32_t *buckets, size_t count, float *sums)
+{
+    if (count > 128) {
+        float second[ROW];
+        size_t half = count / 2 - count / 2 % 8;
+        add_up(rows, buckets, half, sums);
+        add_up(rows, buckets + half, count - half, second);
+        add_row(sums, second);
+        return;
+    }
+    size_t at = 0;
+    memset(sums, 0, ROW * sizeof *sums);
+    if (count >= 8) {
+        float lanes[8][ROW];
+        for (; at < 8; at++)
+            memcpy(lanes[at], rows + (size_t)buckets[at] * ROW, sizeof lanes[at]);
+        for (; at < count - count % 8; at++)
+            add_row(lanes[at % 8], rows + (size_t)buckets[at] * ROW);
+        for (int step = 1; step < 8; step *= 2)
+            for (int lane = 0; lane < 8; lane += 2 * step)
+                add_row(lanes[lane], lanes[lane + step]);
+        memcpy(sums, lanes[0], sizeof lanes[0]);
+    }
+    for (; at < count; at++)
+        add_row(sums, rows + (size_t)buckets[at] * ROW);
+}
+
+/* By one family. `room` is for its buckets. */
+static void family_scores(const float *rows, Map *map, uint32_t *room, float *scores)
+{
+    float sums[ROW];
+    size_t count = take_out(map, room);
+    for (size_t at = 0; at < count; at++)
+        __builtin_prefetch(rows + (size_t)room[at] * ROW);
+    add_up(rows, room + 1, count - 1, sums);
+    add_row(sums, rows + (size_t)room[0] * ROW);
+    float length = sqrtf(sums[LABELS]);
+    for (int label = 0; label < LABELS; label++)
+        scores[label] = sums[label] / length;
+}
+
+static void read_scores(const Model *model, Features *features, uint32_t *room, float *scores)
+{
+    float characters[LABELS], words[LABELS], share = (float)model->character_share;
+    family_scores(model->rows, &features->characters, room, characters);
+    family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
+    for (int label = 0; label < LABELS; label++)
+        scores[label] = rintf((characters[label] * share + words[label] + model->bias[label]) * 1024.0f) / 1024.0f;
+}
+
+/* The trees */
+
+static void ask_trees(const Forest *forest, const float *inputs, double *probabilities)
+{
+    const int32_t *columns = forest->columns;
+    const float *thresholds = forest->thresholds, *leaves = forest->leaves;
+    float margins[LABELS] = {0}, highest = -INFINITY;
+    for (int32_t tree = 0, label = 0; tree < forest->trees; tree++) {
+        int32_t node = 0;
+        do
+            node = 2 * node + 1 + (inputs[columns[node]] >= thresholds[node]);
+        while (node < forest->splits);
+        margins[label] += leaves[node - forest->splits];
+        label = label + 1 < forest->labels ? label + 1 : 0;
+        columns += forest->splits;
+        thresholds += forest->splits;
+        leaves += forest->splits + 1;
+    }
+    for (int32_t label = 0; label < forest->labels; label++) {
+        margins[label] /= forest->temperature;
+        highest = margins[label] > highest ? margins[label] : highest;
+    }
+    double sum = 0.0;
+    for (int32_t label = 0; label < forest->labels; label++)
+        sum += probabilities[label] = exp((double)margins[label] - (double)highest);
+    for (int32_t label = 0; label < forest->labels; label++)
+        probabilities[label] /= sum;
+}
+
+/* The door */
+
+static size_t length_of(const uint16_t *units)
+{
+    size_t count = 0;
+    while (units[count])
+        count++;
+    return count;
+}
+
+static void read_text(const Model *model, Features *features, uint32_t *room, double *probabilities)
+{
+    float inputs[LABELS + SURFACE];
+    read_scores(model, features, room, inputs);
+    memcpy(inputs + LABELS, features->surface, sizeof features->surface);
+    for (int axis = 0; axis < AXES; axis++) {
+        ask_trees(&model->forests[axis], inputs, probabilities);
+        probabilities += model->forests[axis].labels;
+    }
+}
+
+/* Write LABELS probabilities for each text. `units` is `length` units of UTF-16: of each text the subject, a NUL, the
+   body, a NUL. Returns 0 when there is no memory. */
+int inquiry_probabilities(const Model *model, const uint16_t *units, int64_t length, int64_t texts, double *found)
+{
+    size_t size = (size_t)length + 3;
+    Features *features = calloc(1, sizeof *features);
+    uint32_t *numbers = malloc(size * (4 * sizeof *numbers + sizeof *units));
+    int done = features && numbers;
+    if (done) {
+        uint32_t *room = numbers; /* three buckets a unit and the first */
+        features->folded = numbers + 3 * size;
+        features->units = (uint16_t *)(numbers + 4 * size);
+        for (; texts > 0; texts--, found += LABELS) {
+            size_t subject = length_of(units), body = length_of(units + subject + 1), count = subject + 1 + body;
+            memcpy(features->units, units, count * sizeof *units);
+            features->units[subject] = '\n';
+            read_features(&model->tables, features, count, subject > 0);
+            read_text(model, features, room, found);
+            units += count + 1;
+        }
+    }
+    free(features);
+    free(numbers);
+    return done;
+}
