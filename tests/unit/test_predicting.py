@@ -73,14 +73,19 @@ class StandIn(FunctionClassifier):
 
 class Bench:
     def __init__(
-        self, classifier: Classifier, *, fallback: Classifier | None = None, cache: Cache | None = None
+        self,
+        classifier: Classifier,
+        *,
+        fallback: Classifier | None = None,
+        cache: Cache | None = None,
+        cached: bool = True,
     ) -> None:
         self.metrics = Metrics(OWN_METRICS)
         self.now = 0.0
         self.predictor = Predictor(
             classifier=classifier,
             fallback=fallback or StandIn(),
-            cache=cache or RememberingCache(),
+            cache=(cache or RememberingCache()) if cached else None,
             metrics=self.metrics,
             timeout_s=0.05,
             rest_s=5.0,
@@ -151,6 +156,7 @@ def _spoilt(change: Callable[[Verdict], Any]) -> Classify:
         lambda verdict: Verdict.from_scores([np.float64(score) for score in verdict.scores]),
         lambda verdict: Verdict.from_scores([0.5 * score for score in verdict.scores]),
         lambda verdict: replace(verdict, scores=verdict.scores[:-1]),
+        lambda verdict: replace(verdict, scores=list(verdict.scores)),
         lambda verdict: replace(verdict, category=Label("spam", 0.9)),
         lambda verdict: replace(verdict, category=Label("sales", 0.9)),
         lambda verdict: replace(verdict, category=Label("billing", np.float32(0.9))),  # type: ignore[arg-type]
@@ -159,7 +165,7 @@ def _spoilt(change: Callable[[Verdict], Any]) -> Classify:
         lambda verdict: None,
     ],
     ids=[
-        *("NaN", "infinite", "negative", "float32", "float64", "halves", "short", "unknown", "unlikely"),
+        *("NaN", "infinite", "negative", "float32", "float64", "halves", "short", "list", "unknown", "unlikely"),
         *("numpy-label", "nan-label", "string", "nothing"),
     ],
 )
@@ -257,6 +263,28 @@ async def test_a_text_is_classified_once_and_remembered() -> None:
     assert list(again.results) == first[:8] == first[8:]
     assert again.from_cache == 8
     assert bench.lookups("hit") == 8
+
+
+async def test_without_a_cache_identical_texts_are_classified_once_and_nothing_is_looked_up() -> None:
+    classifier = FunctionClassifier()
+    bench = Bench(classifier, cached=False)
+    alike = [Text("text 1", ""), Text("text", " 1"), Text("", "text 1")]
+    again = [await bench.predictor.predict([*TEXTS, *TEXTS, *alike]) for _ in range(2)]
+    assert [list(batch) for batch in classifier.batches] == 2 * [[*TEXTS, *alike[:2]]]
+    assert [(len(each.results), each.from_cache) for each in again] == 2 * [(19, 0)]
+    assert sum(map(bench.lookups, ("hit", "miss", "invalid", "error"))) == 0
+
+
+async def test_without_a_cache_each_text_gets_its_own_prediction() -> None:
+    urgent = Text("", "urgent")
+
+    async def classify(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return [sample_verdict("legal" if text == urgent else "sales") for text in texts]
+
+    bench = Bench(FunctionClassifier(classify), cached=False)
+    predictions = await bench.predict([urgent, *TEXTS, urgent])
+    labels = [prediction.verdict.category.label for prediction in predictions]
+    assert labels == ["legal", *["sales"] * len(TEXTS), "legal"]
 
 
 @pytest.mark.parametrize(
