@@ -1,8 +1,9 @@
 """Reads the configuration: defaults, then a TOML file, then `INQUIRY_*` variables, then options. Later ones win.
 
-`INQUIRY_STORE__SQLITE__PATH=...` sets `path` in `[store.sqlite]`. All is checked: an unknown key, a wrong type or
-a value out of bounds raises `ConfigurationError` in one line that names where it stands and the cure. The
-environment is an argument: nothing here reads it by itself.
+`INQUIRY_STORE__SQLITE__PATH=...` sets `path` in `[store.sqlite]`. A secret may lie in a file instead, as containers are
+given them: `INQUIRY_STORE__POSTGRES__URL_FILE` names it. All is checked: an unknown key, a wrong type or a value out of
+bounds raises `ConfigurationError` in one line that names where it stands and the cure. The environment is an argument:
+nothing here reads it by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from inquiry_svc.plugins import Offers, did_you_mean
 from inquiry_svc.settings import SECRET, SECTIONS, Settings
 
 ENVIRONMENT_PREFIX: Final = "INQUIRY_"
+_FILE: Final = "_FILE"
 
 Path_: TypeAlias = tuple[str, ...]
 """Section, for a provider's settings its name, and key: `("store", "sqlite", "path")`."""
@@ -51,7 +53,7 @@ def load_settings(
     """The settings and, for showing them, each with its origin. Raises `ConfigurationError`."""
     declared = _declared(offers)
     given: dict[Path_, _Given] = {}
-    for source in (_from_file(file), _from_environment(environ or {}), _from_options(options or {})):
+    for source in (_from_file(file), _from_environment(environ or {}, declared), _from_options(options or {})):
         for path, found in source:
             if path not in declared or found.value != {}:  # an empty section sets nothing
                 given[_known(path, found, declared)] = found
@@ -88,11 +90,38 @@ def _leaves(table: Mapping[str, Any], above: Path_) -> Iterator[tuple[Path_, Any
             yield path, value
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Path_, _Given]]:
+def _from_environment(environ: Mapping[str, str], declared: Declared) -> Iterator[tuple[Path_, _Given]]:
     for name in sorted(environ):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
-            yield path, _Given(environ[name], f"variable {name}")
+            secret = _kept_in_a_file(path, declared)
+            if secret is None:
+                yield path, _Given(environ[name], f"variable {name}")
+            elif (itself := name[: -len(_FILE)]) in environ:
+                raise ConfigurationError(f"variables {itself} and {name} are both set: keep one")
+            else:
+                yield secret, _Given(_only_line(Path(environ[name]), name), f"variable {name}")
+
+
+def _kept_in_a_file(path: Path_, declared: Declared) -> Path_ | None:
+    """The secret of whose file the variable tells; None where it is a setting like any other."""
+    section, key = path[:-1], path[-1]
+    keys = _types(declared[section]) if section in declared else {}
+    secret = key.removesuffix(_FILE.lower())
+    return (*section, secret) if key not in keys and is_secret(keys.get(secret)) else None
+
+
+def _only_line(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"variable {name}: file {file}: {error.strerror}; name one that can be read"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"variable {name}: file {file} is not UTF-8: write one line of text into it"
+        ) from error
 
 
 def _from_options(options: Mapping[Path_, Any]) -> Iterator[tuple[Path_, _Given]]:

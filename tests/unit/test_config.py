@@ -90,6 +90,38 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     assert "12345" not in str(refusal.value)
 
 
+def test_a_secret_may_lie_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hunter2\n")
+    name = "INQUIRY_STORE__VAULT__PASSWORD_FILE"
+    settings, effective = load(tmp_path, '[store.vault]\npassword = "old"', {name: str(secret)})
+    assert settings.of_providers["store", "vault"].password == "hunter2"
+    shown = effective["store.vault.password"]
+    assert (shown.value, shown.origin) == ("***", f"variable {name}")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_file_of_a_secret_that_cannot_be_read_is_named_with_its_variable(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    secret = tmp_path / "password"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"INQUIRY_STORE__VAULT__PASSWORD_FILE: file {secret}\b"):
+        load(tmp_path, environ={"INQUIRY_STORE__VAULT__PASSWORD_FILE": str(secret)})
+
+
+def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
+    environ = {"INQUIRY_STORE__VAULT__PASSWORD": "a", "INQUIRY_STORE__VAULT__PASSWORD_FILE": "b"}
+    with pytest.raises(ConfigurationError, match="both set"):
+        load(tmp_path, environ=environ)
+
+
+def test_what_is_no_secret_is_not_read_from_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no key 'retries_file'; did you mean 'retries'"):
+        load(tmp_path, environ={"INQUIRY_STORE__VAULT__RETRIES_FILE": "b"})
+
+
 def test_an_empty_section_sets_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, "[server]\n[store.vault]\n")[0] == load(tmp_path)[0]
 
