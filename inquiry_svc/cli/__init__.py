@@ -18,6 +18,7 @@ from inquiry_svc.cli.classify import classify
 from inquiry_svc.cli.config import config
 from inquiry_svc.cli.dashboard import dashboard
 from inquiry_svc.cli.evaluate import evaluate
+from inquiry_svc.cli.health import health
 from inquiry_svc.cli.metrics import metrics
 from inquiry_svc.cli.migrate import migrate
 from inquiry_svc.cli.plugins import plugins
@@ -61,7 +62,10 @@ def build_commands() -> click.Group:
     """All commands, the plugins' too. Raises `PluginError`."""
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
-    for command in (serve, classify, evaluate, plugins, config, migrate, backup, restore, metrics, alerts, dashboard):
+    for command in (
+        *(serve, health, classify, evaluate, plugins, config, migrate),
+        *(backup, restore, metrics, alerts, dashboard),
+    ):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))
     return commands

@@ -1,0 +1,42 @@
+"""`inquiry-svc health`: may the service be sent inquiries now? For containers, whose images have no curl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+import click
+
+from inquiry_svc.cli.configured import config_option, configured
+from inquiry_svc.settings import ServerSettings
+
+_TIMEOUT_S: Final = 3.0
+"""Above the second that each component has for its answer."""
+_REACHED_AT: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104 (not bound)
+
+
+@click.command()
+@click.option("--url", help="The service to ask; unless set, the one on this machine that the configuration tells of.")
+@config_option
+def health(url: str | None, file: Path | None) -> None:
+    """Ask a running service whether it is ready. Exit code 0 if so; else 1, and a line that says why."""
+    asked = f"{(url or _here(configured(file).settings.server)).rstrip('/')}/api/v1/health/ready"
+    if not asked.startswith(("http://", "https://")):
+        raise click.UsageError(f"--url {url!r} is no address of a service; give one like http://127.0.0.1:8000")
+    try:
+        with build_opener(ProxyHandler({})).open(asked, timeout=_TIMEOUT_S) as answer:  # past any proxy
+            click.echo(json.load(answer)["status"])
+    except HTTPError as refusal:
+        with refusal:
+            said = refusal.read(200).decode(errors="replace")
+        raise click.ClickException(f"{asked} answered {refusal.code}: {said}") from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise click.ClickException(f"{asked} gave no such answer: {error}; does the service run there?") from None
+
+
+def _here(server: ServerSettings) -> str:
+    return f"http://{_REACHED_AT.get(server.host, server.host)}:{server.port}"
