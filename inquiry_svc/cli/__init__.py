@@ -7,6 +7,7 @@ the cure, never a traceback.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -30,12 +31,18 @@ from inquiry_svc.plugins import asked, build_manager
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit."""
+    signal.signal(signal.SIGTERM, _end)
     code = run(arguments)
     try:
         sys.stdout.flush()
     except OSError:  # a full disk, told of already; Python would complain again while it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _end(number: int, _: object) -> None:
+    """The system's own answer to SIGTERM, which it withholds from the first process of a container."""
+    sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -166,6 +166,30 @@ async def test_a_service_that_is_told_twice_ends_well(tmp_path: Path) -> None:
         assert await service.exit_code(within_s=10) == 0
 
 
+def test_a_stop_while_it_starts_is_heeded_by_itself(tmp_path: Path) -> None:
+    """By a handler of its own: the system passes over what the first process of a container has no handler for."""
+    configuration = tmp_path / "service.toml"
+    os.mkfifo(configuration)
+    process = subprocess.Popen([COMMAND, "serve", "--config", str(configuration)], env=child_environ())
+    try:
+        writing = _opened_once_read(configuration)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+        os.close(writing)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _opened_once_read(pipe: Path) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError):  # nobody reads it yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise AssertionError("it reads no configuration")
+
+
 def test_a_log_that_nobody_reads_holds_up_neither_the_service_nor_its_exit(tmp_path: Path) -> None:
     """Its standard error is a pipe that is full from the start: nothing but the port tells that it serves."""
     reading, writing = os.pipe()
