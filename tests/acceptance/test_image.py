@@ -1,0 +1,141 @@
+"""What the image holds, run as the image runs it: nothing to build with, nothing lost when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.image import Image, built
+from tests.servers import free_port
+
+INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
+START_LIMIT_S = 60.0
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image")]
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    if not shutil.which("cc"):
+        pytest.skip("the image compiles the quick classifier: install gcc")
+    with TemporaryDirectory(prefix="inquiry-svc-image-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # for the image's user
+        yield built(folder)
+
+
+def environ_of(image: Image, port: int) -> dict[str, str]:
+    """The image's own variables and no others: no HOME either."""
+    return {**image.environ, "INQUIRY_SERVER__PORT": str(port)}
+
+
+async def is_healthy(image: Image, port: int) -> bool:
+    check = await asyncio.create_subprocess_exec(
+        *image.contained(image.health_check), env=environ_of(image, port), stderr=asyncio.subprocess.DEVNULL
+    )
+    return await check.wait() == 0
+
+
+@asynccontextmanager
+async def container(image: Image, port: int, *arguments: str) -> AsyncIterator[psutil.Process]:
+    """Its first process, once the health check says that it is well; what is left of it at the end is killed."""
+    started = await asyncio.create_subprocess_exec(
+        *image.contained([*image.entry_point, *(arguments or image.command)]),
+        env=environ_of(image, port),
+        cwd="/",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(START_LIMIT_S):
+            while not await is_healthy(image, port):
+                assert started.returncode is None, "it ended at once"
+        outer = psutil.Process(started.pid)
+        yield outer.children()[0] if os.geteuid() == 0 else outer
+        async with asyncio.timeout(20):
+            assert await started.wait() == 0
+    finally:
+        if started.returncode is None:
+            for child in psutil.Process(started.pid).children(recursive=True):
+                child.kill()
+            started.kill()
+            await started.wait()
+
+
+async def submit_until_refused(session: aiohttp.ClientSession, acknowledged: list[str]) -> None:
+    while True:
+        try:
+            async with session.post("/api/v1/inquiries/submit", json=INQUIRY) as answer:
+                assert answer.status == 201, await answer.text()
+                acknowledged.append((await answer.json())["inquiry_id"])
+        except aiohttp.ClientConnectorError:
+            return
+
+
+async def test_it_serves_stops_when_told_and_has_kept_all_that_it_acknowledged(image: Image) -> None:
+    port, acknowledged = free_port(), list[str]()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with container(image, port) as first:
+            if os.geteuid() == 0:
+                assert (first.uids().real, first.gids().real) == (image.user, image.user)
+            clients = [asyncio.create_task(submit_until_refused(session, acknowledged)) for _ in range(10)]
+            while len(acknowledged) < 100:
+                assert not any(client.done() for client in clients)
+                await asyncio.sleep(0.01)
+            first.send_signal(signal.SIGTERM)
+            await asyncio.gather(*clients)
+        assert not await is_healthy(image, port)
+        async with container(image, port) as again:
+            for inquiry_id in acknowledged:
+                async with session.get(f"/api/v1/inquiries/{inquiry_id}") as answer:
+                    assert answer.status == 200, f"{inquiry_id} was acknowledged and is gone"
+            again.send_signal(signal.SIGTERM)
+
+
+async def test_with_workers_the_first_process_leaves_no_dead_one_behind(image: Image) -> None:
+    port = free_port()
+    async with container(image, port, *image.command, "--workers", "2") as parent:
+        async with asyncio.timeout(START_LIMIT_S):
+            while len(workers := parent.children()) < 2:
+                assert parent.is_running()
+                await asyncio.sleep(0.05)
+            workers[0].kill()
+            while workers[0].is_running() or len(parent.children()) < 2:
+                assert parent.is_running()
+                await asyncio.sleep(0.05)
+        assert [each.status() for each in parent.children()].count(psutil.STATUS_ZOMBIE) == 0
+        parent.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", ["pip", "setuptools", "wheel", "xgboost", "scipy", "pytest"])
+def test_it_has_nothing_to_build_train_or_test_with(image: Image, name: str) -> None:
+    python = image.folder / "opt/inquiry-svc/bin/python"
+    looked = subprocess.run([python, "-c", f"import {name}"], capture_output=True, text=True, timeout=30, check=False)
+    assert f"No module named '{name}'" in looked.stderr
+
+
+@pytest.mark.parametrize("extra", ["asyncpg", "redis", "aiobotocore", "opentelemetry.proto", "promql_parser"])
+def test_it_has_every_extra_for_serving(image: Image, extra: str) -> None:
+    python = image.folder / "opt/inquiry-svc/bin/python"
+    subprocess.run([python, "-W", "error", "-c", f"import {extra}"], timeout=60, check=True)
+
+
+def test_it_has_the_quick_classifier(image: Image) -> None:
+    [kernel] = (image.folder / "opt").rglob("inquiry_svc_plugins/classifiers/xgboost/fast/kernel.so")
+    assert kernel.stat().st_size > 0
+
+
+def test_its_size_is_that_of_a_service_without_training(image: Image) -> None:
+    size = sum(file.stat().st_size for file in (image.folder / "opt").rglob("*") if not file.is_symlink())
+    print(f"{size / 1e6:.0f} MB beside the base")
+    assert size < 250e6
