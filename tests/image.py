@@ -92,13 +92,12 @@ def built(folder: Path) -> Image:
     _run_build(build, folder)
     for name in ("data", "python"):
         (folder / name).mkdir()
-    environ = dict(_variables(final))
     user = int(of_kind("USER", final)[0].split(":")[0])
     if os.geteuid() == 0:
         os.chown(folder / "data", user, user)
     image = Image(
         folder,
-        {name: _below(folder, value).replace("$PATH", os.environ["PATH"]) for name, value in environ.items()},
+        {name: _below(folder, value).replace("$PATH", os.environ["PATH"]) for name, value in FINAL_ENVIRONMENT.items()},
         user,
         json.loads(of_kind("ENTRYPOINT", final)[0]),
         json.loads(of_kind("CMD", final)[0]),
@@ -151,6 +150,10 @@ def _variables(stage: list[Instruction]) -> Iterator[tuple[str, str]]:
         for pair in rest.split():
             name, _, value = pair.partition("=")
             yield name, value
+
+
+FINAL_ENVIRONMENT: Final[Mapping[str, str]] = dict(_variables(stages()[-1]))
+"""The image's own variables."""
 
 
 def _below(folder: Path, text: str) -> str:
