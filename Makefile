@@ -18,7 +18,7 @@ help:  ## Print the doors
 run: $(VENV)/.run  ## Serve on http://127.0.0.1:8000 with the embedded store
 	$(BIN)/inquiry-svc serve --port $(PORT)
 
-test: $(VENV)/.dev  ## Every test, on two processes; then those that must run alone
+test: $(VENV)/.dev $(if $(shell command -v npm),$(VENV)/.schemas)  ## Every test, on two processes; then those that must run alone
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not alone and not soak"
 	$(BIN)/python -m pytest -q -m "alone and not soak"
 
@@ -82,3 +82,10 @@ $(VENV)/.dev: $(VENV)/.uv requirements/dev.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/dev.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
 	@touch $@ $(VENV)/.run
+
+# For custom resources there are no schemas among Python's packages.
+$(VENV)/.schemas: $(VENV)/.uv tests/custom_resources/package.json tests/custom_resources/package-lock.json
+	mkdir -p $(VENV)/custom_resources
+	cp tests/custom_resources/*.json $(VENV)/custom_resources
+	npm ci --prefix $(VENV)/custom_resources --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,7 +1,8 @@
 """`python -m alerting` writes the generated rule files; with `--check` it only says which of them it would change.
 
 Beside those below `alerting`, it puts all rules into the one file that the monitoring guide names, for a Prometheus
-that is given the folder `monitoring/prometheus` and nothing else.
+that is given the folder `monitoring/prometheus` and nothing else, and into the resource that the Prometheus Operator
+reads in a cluster.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from alerting.objectives import WrongObjectives, load_objectives
 
 HERE: Final = Path(__file__).parent
 BUNDLE: Final = HERE.parent / "monitoring/prometheus/alerts.yml"
+RESOURCE: Final = HERE.parent / "deploy/kubernetes/monitoring/prometheus-rules.yaml"
 _HEADER: Final = "# Written by `python -m alerting` from {}: change that, and run it again.\n"
 
 
@@ -43,9 +45,11 @@ def main(check: bool) -> None:
 def wanted_files() -> dict[Path, str]:
     """Each generated file with its content. Raises `WrongObjectives`."""
     generated = {HERE / name: content for name, content in generate(load_objectives(HERE / "slo.yaml")).items()}
+    together, of_all = _together(generated), _HEADER.format("alerting/recording and alerting/rules")
     return {
         **{file: _HEADER.format("alerting/slo.yaml") + as_yaml(content) for file, content in generated.items()},
-        BUNDLE: _HEADER.format("alerting/recording and alerting/rules") + as_yaml(_together(generated)),
+        BUNDLE: of_all + as_yaml(together),
+        RESOURCE: of_all + as_yaml(_as_resource(together)),
     }
 
 
@@ -53,6 +57,15 @@ def _together(generated: Mapping[Path, RuleFile]) -> RuleFile:
     written = {file: yaml.safe_load(file.read_text()) for file in _rule_files() if file not in generated}
     files = sorted({**written, **generated}.items())
     return {"groups": [group for _, content in files for group in content["groups"]]}
+
+
+def _as_resource(rules: RuleFile) -> Mapping[str, Any]:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "inquiry-svc"},
+        "spec": rules,
+    }
 
 
 def _rule_files() -> Iterator[Path]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeAlias
 
 import yaml
 
@@ -44,3 +48,38 @@ def seconds(duration: str) -> float:
     """Of `1m30s` and the like."""
     units = {"h": 3600, "m": 60, "s": 1}
     return float(sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration)))
+
+
+Resource: TypeAlias = Mapping[str, Any]
+
+
+@functools.cache
+def rendered(overlay: str) -> list[Resource]:
+    """What `kubectl kustomize` makes of a folder below `deploy/kubernetes`, the same each time."""
+    with TemporaryDirectory(prefix="inquiry-svc-manifests-") as name:
+        tree = Path(name)
+        shutil.copytree(DEPLOY, tree / "deploy", ignore=shutil.ignore_patterns("secrets"))
+        shutil.copytree(ROOT / "monitoring/grafana", tree / "monitoring/grafana")
+        for file in written_secrets(tree / "deploy/kubernetes/overlays/development/secrets").values():
+            file.write_text("secret")
+        command = [
+            str(Path(sys.executable).with_name("kubectl")),
+            "kustomize",
+            str(tree / "deploy/kubernetes" / overlay),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def argocd() -> list[Resource]:
+    return list(yaml.safe_load_all((DEPLOY / "kubernetes/argocd/application.yaml").read_text()))
+
+
+def named(resources: list[Resource], kind: str, name: str) -> Any:
+    [found] = [each for each in resources if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def of_kind(resources: list[Resource], kind: str) -> list[Any]:
+    return [each for each in resources if each["kind"] == kind]

@@ -57,10 +57,12 @@ KUBERNETES_CLUSTER: Final = Dashboard(
                 "{{pod}}/{{container}}": "sum by (namespace, pod, container) "
                 f"(container_memory_working_set_bytes{{{_CONTAINERS}}})"
                 " / (sum by (namespace, pod, container) "
-                f"(container_spec_memory_limit_bytes{{{_CONTAINERS}}}) > 0)"
+                f"(container_spec_memory_limit_bytes{{{_CONTAINERS}}}) > 0"
+                " or sum by (namespace, pod, container) "
+                '(kube_pod_container_resource_limits{resource="memory"}))'
             },
             limits=Above(0.8, 0.95),
-            needs=_CADVISOR,
+            needs="Kubernetes (cAdvisor, and kube-state-metrics where cAdvisor's limits are dropped)",
         ),
         Panel(
             "Which pods restart?",
