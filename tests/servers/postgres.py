@@ -59,7 +59,7 @@ class PostgresServer:
 
     def _started(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd="/", **_as_nobody())
+            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd="/", **as_nobody())
 
     def kill(self) -> None:
         """Like a power cut, for the server and each of its processes."""
@@ -107,7 +107,7 @@ def postgres_server(*, durable: bool = False, migrated: bool = False, **settings
     """
     options = ("--auth=trust", "--no-sync", "--locale=C.UTF-8", "--encoding=UTF8", "--username=postgres")
     with _server(durable=durable, **settings) as server:
-        _run([server.bin / "initdb", "-D", server.folder / "data", *options], **_as_nobody())
+        _run([server.bin / "initdb", "-D", server.folder / "data", *options], **as_nobody())
         server.start()
         if migrated:
             for database in ("template1", "postgres"):
@@ -124,7 +124,7 @@ def postgres_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
                 *(server.bin / "pg_basebackup", "-D", server.folder / "data", "--checkpoint=fast", "--no-sync"),
                 *("--write-recovery-conf", "--wal-method=stream", f"--dbname={primary.url()}"),
             ],
-            **_as_nobody(),
+            **as_nobody(),
         )
         server.start()
         yield server
@@ -135,7 +135,7 @@ def _server(*, durable: bool = False, **settings: Any) -> Iterator[PostgresServe
     with TemporaryDirectory(prefix="inquiry-svc-postgres-") as name:
         folder = Path(name)
         server = PostgresServer(
-            _binaries(folder),
+            binaries(folder),
             folder,
             free_port(),
             {
@@ -155,7 +155,7 @@ def _server(*, durable: bool = False, **settings: Any) -> Iterator[PostgresServe
             server.kill()
 
 
-def _binaries(folder: Path) -> Path:
+def binaries(folder: Path) -> Path:
     named = os.environ.get(BIN_VARIABLE)
     if named:
         return Path(named)
@@ -170,7 +170,7 @@ def _binaries(folder: Path) -> Path:
     return installed / "bin"
 
 
-def _as_nobody() -> dict[str, Any]:
+def as_nobody() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
