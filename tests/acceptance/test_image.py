@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,10 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.deployment import rendered
 from tests.image import Image, built
 from tests.servers import free_port
+from tests.servers.postgres import postgres_server
 
 INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
 START_LIMIT_S = 60.0
@@ -35,9 +37,9 @@ def image() -> Iterator[Image]:
         yield built(folder)
 
 
-def environ_of(image: Image, port: int) -> dict[str, str]:
+def environ_of(image: Image, port: int, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The image's own variables and no others: no HOME either."""
-    return {**image.environ, "INQUIRY_SERVER__PORT": str(port)}
+    return {**image.environ, "INQUIRY_SERVER__PORT": str(port), **(more or {})}
 
 
 async def is_healthy(image: Image, port: int) -> bool:
@@ -48,11 +50,13 @@ async def is_healthy(image: Image, port: int) -> bool:
 
 
 @asynccontextmanager
-async def container(image: Image, port: int, *arguments: str) -> AsyncIterator[psutil.Process]:
+async def container(
+    image: Image, port: int, *arguments: str, more: Mapping[str, str] | None = None
+) -> AsyncIterator[psutil.Process]:
     """Its first process, once the health check says that it is well; what is left of it at the end is killed."""
     started = await asyncio.create_subprocess_exec(
         *image.contained([*image.entry_point, *(arguments or image.command)]),
-        env=environ_of(image, port),
+        env=environ_of(image, port, more),
         cwd="/",
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -139,3 +143,39 @@ def test_its_size_is_that_of_a_service_without_training(image: Image) -> None:
     size = sum(file.stat().st_size for file in (image.folder / "opt").rglob("*") if not file.is_symlink())
     print(f"{size / 1e6:.0f} MB beside the base")
     assert size < 250e6
+
+
+def test_as_a_cluster_runs_it_the_migration_alone_brings_the_schema(image: Image) -> None:
+    [variables] = [each["data"] for each in rendered("overlays/development") if each["kind"] == "ConfigMap"]
+    secret = image.folder / "postgres-url"
+    given = {name: str(secret) if name.endswith("_FILE") else value for name, value in variables.items()}
+
+    def ended(command: str) -> tuple[int, str]:
+        done = subprocess.run(
+            image.contained([*image.entry_point, command]),
+            env=environ_of(image, free_port(), given),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    with postgres_server() as postgres:
+        secret.write_text(postgres.url())
+        code, said = ended("serve")
+        assert (code, "run inquiry-svc migrate" in said) == (2, True), said
+        for what in ("applied migration 1", "no migration was due"):
+            code, said = ended("migrate")
+            assert (code, what in said) == (0, True), said
+        asyncio.run(_serves(image, given))
+
+
+async def _serves(image: Image, given: Mapping[str, str]) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession(url) as session, container(image, port, more=given) as first:
+        async with session.get("/api/v1/health") as answer:
+            assert (await answer.json())["components"]["database"]["provider"] == "postgres"
+        first.send_signal(signal.SIGTERM)

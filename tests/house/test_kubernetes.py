@@ -275,3 +275,12 @@ def test_no_placeholder_is_left_but_those_that_the_readme_names() -> None:
     assert hosts == {"inquiries.example.org", "registry.example.org", "git.example.org"}
     readme = (DEPLOY / "README.md").read_text()
     assert [host for host in hosts if host not in readme] == []
+
+
+def test_every_path_that_the_readme_names_exists() -> None:
+    readme = (DEPLOY / "README.md").read_text()
+    paths = set(re.findall(r"(?<![\w/.-])(?:deploy|overlays|istio|monitoring|base|tests|alerting)/[\w./-]*\w", readme))
+    assert len(paths) > 10
+    written = {"deploy/secrets/grafana-password", "deploy/kubernetes/overlays/development/secrets"}
+    roots = (ROOT, DEPLOY / "kubernetes")
+    assert [path for path in paths - written if not any((root / path).exists() for root in roots)] == []
