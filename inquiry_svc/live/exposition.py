@@ -10,9 +10,20 @@ from typing import Final, TypeAlias
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Sorted by name."""
 
-_LINE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
-_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_SAMPLE: Final = re.compile(
+    r'([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*"(?:,|(?=\})))*)\})? (\S+)'
+    r"(?: -?[\d.]+)?(?: # \{.*)?",  # OpenMetrics may add a time and an exemplar
+    re.ASCII,
+)
+_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"', re.ASCII)
 _ESCAPED: Final = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    name: str
+    labels: Labels
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +34,29 @@ class Scrape:
     samples: Mapping[str, Sequence[tuple[Labels, float]]]
 
 
+def read_sample(line: str) -> Sample | None:
+    """None for a comment or an empty line. Raises `ValueError` where Prometheus would refuse the page for it."""
+    if not line.strip() or line.startswith("#"):
+        return None
+    found = _SAMPLE.fullmatch(line)
+    if found is None:
+        raise ValueError(f"no sample: {line}")
+    name, inside, value = found.groups()
+    labels = {key: _ESCAPED.sub(_unescaped, text) for key, text in _LABEL.findall(inside or "")}
+    return Sample(name, tuple(sorted(labels.items())), float(value))
+
+
 def read_scrape(page: str, at_s: float, target: Mapping[str, str]) -> Scrape:
     """`target` is put on each series, as Prometheus does. What is no sample is passed over."""
     samples: dict[str, list[tuple[Labels, float]]] = {"up": [(tuple(sorted(target.items())), 1.0)]}
-    for line in page.splitlines():
-        found = _LINE.match(line)
-        if found is None:
+    for line in page.split("\n"):
+        try:
+            sample = read_sample(line)
+        except ValueError:
             continue
-        name, inside, value = found.groups()
-        labels = {key: _ESCAPED.sub(_unescaped, text) for key, text in _LABEL.findall(inside or "")}
-        samples.setdefault(name, []).append((tuple(sorted({**labels, **target}.items())), float(value)))
+        if sample is not None:
+            labels = {**dict(sample.labels), **target}
+            samples.setdefault(sample.name, []).append((tuple(sorted(labels.items())), sample.value))
     return Scrape(at_s, samples)
 
 
