@@ -52,6 +52,16 @@ class Backups:
 
 
 @dataclass(frozen=True, slots=True)
+class Schema:
+    """How far a database is, in numbers of migrations."""
+
+    applied: int
+    """The newest that it has; 0 where nothing is there yet."""
+    newest: int
+    """The newest of this release."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upkeep:
     """How the commands look after a store. Each function is a plain one: it runs alone, with no service around it.
 
@@ -63,3 +73,6 @@ class Upkeep:
     backups: Backups | None = None
     backups_instead: str = "use what its own database offers"
     """What to do where `backups` is None, as the rest of a sentence."""
+    schema: Callable[[Any, Host], Schema] | None = None
+    """How far the schema is. Changes nothing; asked while services serve. Raises `ConfigurationError` where it is out
+    of reach. None: it has no schema."""

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from inquiry_svc.contracts import Host
+from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
-from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres, register_stores
+from inquiry_svc.upkeep import Schema
+from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres, register_stores, schema
 from tests.servers.postgres import PostgresServer, postgres_server
 
 NUMBERS = itertools.count()
@@ -37,6 +39,20 @@ class TestPostgresStore(DurableStoreContract):
     @pytest.fixture
     def open_store(self, url: str) -> OpenStore:
         return opener(url)
+
+
+def test_how_far_the_schema_is_can_be_asked_and_changes_nothing(server: PostgresServer, url: str) -> None:
+    def asked() -> Schema:
+        return schema(PostgresSettings(url), Host(Path(), Metrics()))
+
+    database = url.rpartition("/")[2]
+    assert asked() == Schema(1, 1)
+    server.sql("DELETE FROM schema_migrations", database)
+    assert asked() == Schema(0, 1)
+    server.sql("DROP TABLE schema_migrations", database)
+    assert asked() == Schema(0, 1)
+    with pytest.raises(ConfigurationError, match="can't be opened"):
+        schema(PostgresSettings("postgresql://127.0.0.1:1/x"), Host(Path(), Metrics()))
 
 
 def test_it_is_offered_as_postgres() -> None:

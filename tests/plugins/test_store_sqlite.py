@@ -25,8 +25,9 @@ from inquiry_svc.inquiries import IdempotencyKey, Outcome
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
+from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
-from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, register_stores
+from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, register_stores, schema
 
 PACKAGE = "inquiry_svc_plugins.stores.sqlite"
 KILLS = 15
@@ -236,6 +237,19 @@ def test_each_migration_sets_the_version_that_its_name_says() -> None:
     assert [number for number, _ in migrations] == list(range(1, len(migrations) + 1))
     for number, script in migrations:
         assert re.findall(r"^PRAGMA user_version = (\d+);$", script, re.MULTILINE) == [str(number)]
+
+
+async def test_how_far_the_schema_is_can_be_asked_beside_an_open_store(tmp_path: Path) -> None:
+    async with opener(tmp_path)():
+        assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(1, 1)
+
+
+def test_asking_how_far_the_schema_is_makes_no_file_and_refuses_one_that_is_none(tmp_path: Path, file: Path) -> None:
+    assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(0, 1)
+    assert not file.exists()
+    file.write_text("not a database, and long enough to be looked at" * 100)
+    with pytest.raises(ConfigurationError, match="is no SQLite database"):
+        schema(SqliteSettings(), Host(tmp_path, Metrics()))
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path) -> None:

@@ -15,7 +15,7 @@ from msgspec import Meta
 from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.settings import Count, Seconds, Secret
-from inquiry_svc.upkeep import Upkeep
+from inquiry_svc.upkeep import Schema, Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,16 @@ def migrate(settings: PostgresSettings, host: Host) -> Sequence[int]:
     return asyncio.run(migrating.migrate(settings))
 
 
+def schema(settings: PostgresSettings, host: Host) -> Schema:
+    import asyncio
+
+    from inquiry_svc_plugins.stores.postgres import migrating
+
+    return asyncio.run(migrating.schema_of(settings))
+
+
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    upkeep = Upkeep(migrate, backups_instead="use pg_dump and pg_restore, as docs/backups.md tells")
+    instead = "use pg_dump and pg_restore, as docs/backups.md tells"
+    upkeep = Upkeep(migrate, backups_instead=instead, schema=schema)
     return [Provider("postgres", open_postgres, PostgresSettings, extra="postgres", upkeep=upkeep)]

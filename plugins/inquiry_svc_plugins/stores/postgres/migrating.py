@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
 from inquiry_svc_plugins.stores.postgres.connections import connect_options
@@ -47,6 +48,13 @@ async def migrate(settings: PostgresSettings) -> Sequence[int]:
     """The numbers of the migrations that were applied. Raises `ConfigurationError`."""
     async with _connected(settings) as connection:
         return await _migrate(connection)
+
+
+async def schema_of(settings: PostgresSettings) -> Schema:
+    """Raises `ConfigurationError`."""
+    async with _connected(settings) as connection:
+        newest = max(number for number, _ in read_migrations(__package__))
+        return Schema(await _version(connection), newest)
 
 
 async def _migrate(connection: Any) -> Sequence[int]:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.upkeep import Backups, Contents, Restored, Upkeep
+from inquiry_svc.upkeep import Backups, Contents, Restored, Schema, Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ def migrate(settings: SqliteSettings, host: Host) -> Sequence[int]:
     return migrate_database(_path(settings, host), settings.busy_timeout_s)
 
 
+def schema(settings: SqliteSettings, host: Host) -> Schema:
+    from inquiry_svc_plugins.stores.sqlite.database import schema_of
+
+    return schema_of(_path(settings, host), settings.busy_timeout_s)
+
+
 def save_backup(settings: SqliteSettings, host: Host, file: Path) -> Contents:
     from inquiry_svc_plugins.stores.sqlite import backups
 
@@ -75,5 +81,5 @@ def _path(settings: SqliteSettings, host: Host) -> Path:
 
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    upkeep = Upkeep(migrate, Backups(save_backup, verify_backup, restore_backup))
+    upkeep = Upkeep(migrate, Backups(save_backup, verify_backup, restore_backup), schema=schema)
     return [Provider("sqlite", open_sqlite, SqliteSettings, upkeep=upkeep)]

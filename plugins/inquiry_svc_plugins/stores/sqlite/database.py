@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations
 
 _CURES: Final[Mapping[str, str]] = {
@@ -75,6 +76,19 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[tup
             for statement in _statements(script):
                 connection.execute(statement)
     return [number for number, _ in due]
+
+
+def schema_of(path: Path, busy_timeout_s: float) -> Schema:
+    """How far the file is; one that does not exist is not made. Raises as the above."""
+    newest = max(number for number, _ in read_migrations(__package__))
+    if not path.exists():
+        return Schema(0, newest)
+    try:
+        with closing(connect(path, "ro", busy_timeout_s)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return Schema(version, newest)
+    except sqlite3.DatabaseError as error:
+        raise refusal(path, error) from error
 
 
 @contextmanager
