@@ -112,6 +112,25 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DoctorSettings:
+    """What `inquiry-svc doctor` looks at. The service itself does not read it."""
+
+    url: str = ""
+    """The service; empty: where [server] says that it listens."""
+    prometheus: str = "http://127.0.0.1:9090"
+    alertmanager: str = "http://127.0.0.1:9093"
+    folder: str = "."
+    """Holds the folders `monitoring` and `alerting`."""
+    backups: str = ""
+    """The files of backups, such as `/backup/inquiries-*.sqlite3`; the newest is looked at."""
+    max_backup_age_s: Annotated[float, Meta(gt=0)] = 86_400.0
+    min_free_bytes: Count = 2 * 1024**3
+    """On the disk of the data folder. Source: the alert DiskSpaceLow."""
+    timeout_s: Seconds = 10.0
+    """For each check; they run at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration."""
 
@@ -125,6 +144,7 @@ class Settings:
     exporters: ExportersSettings = field(default_factory=ExportersSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    doctor: DoctorSettings = field(default_factory=DoctorSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """The settings of each installed provider, by section and name."""
 

@@ -18,6 +18,7 @@ from inquiry_svc.cli.backup import backup
 from inquiry_svc.cli.classify import classify
 from inquiry_svc.cli.config import config
 from inquiry_svc.cli.dashboard import dashboard
+from inquiry_svc.cli.doctor import doctor
 from inquiry_svc.cli.evaluate import evaluate
 from inquiry_svc.cli.health import health
 from inquiry_svc.cli.metrics import metrics
@@ -70,8 +71,8 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, evaluate, plugins, config, migrate),
-        *(backup, restore, metrics, alerts, dashboard),
+        *(serve, health, classify, evaluate, plugins, config, migrate, backup, restore),
+        *(metrics, alerts, dashboard, doctor),
     ):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))

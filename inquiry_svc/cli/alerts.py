@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from inquiry_svc.catalogue import OWN_METRICS
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metric
+from inquiry_svc.placeholders import placeholders_in
 from inquiry_svc.plugins import asked, build_manager
-
-_PLACEHOLDERS: Final = ("example.org", "example.com", "company.com", "services/YOUR", "XXX-XXXX")
 
 
 @click.group()
@@ -82,6 +81,5 @@ def _is_of_alertmanager(content: Any) -> bool:
 
 
 def _placeholders(name: str, text: str) -> Iterator[str]:
-    for placeholder in _PLACEHOLDERS:
-        if placeholder in text:
-            yield f"{name}: {placeholder} is a placeholder; put in what is yours"
+    for placeholder in placeholders_in(text):
+        yield f"{name}: {placeholder} is a placeholder; put in what is yours"

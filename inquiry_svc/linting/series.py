@@ -30,7 +30,7 @@ class Series:
 def own_series(metrics: Iterable[Metric]) -> dict[str, Series]:
     """What the service and its plugins expose, and what Prometheus says of the scrape."""
     found = {name: Series(TARGET_LABELS) for name in _OF_PROMETHEUS}
-    found["ALERTS"] = Series(None)
+    found["ALERTS"] = found["ALERTS_FOR_STATE"] = Series(None)
     for metric in metrics:
         labels = {**TARGET_LABELS, **metric.labels}
         if isinstance(metric, Histogram):
