@@ -98,6 +98,21 @@ PIPELINE_OVERVIEW: Final = Dashboard(
             },
             limits=Above(2, 5),
             runbooks=("HighLatency", "LatencyBudgetBurn"),
+            width=6,
+        ),
+        Panel(
+            "Do clients get an answer?",
+            "seconds",
+            "How long an inquiry takes that the prober sends from outside, the way of a client; no data where it gets "
+            "no answer, or where probes.yml names no address.",
+            {
+                "{{instance}}": 'max by (instance) (probe_duration_seconds{job="inquiry-svc-probe"}'
+                ' and on (instance) probe_success{job="inquiry-svc-probe"} == 1)'
+            },
+            limits=Above(2, 5),
+            runbooks=("ProbeFailing",),
+            needs="the blackbox exporter",
+            width=6,
         ),
         Panel(
             "How many clients are there?",
@@ -107,6 +122,7 @@ PIPELINE_OVERVIEW: Final = Dashboard(
                 "connections": 'sum(http_connections_active{job="inquiry-svc"})',
                 "requests": 'sum(http_requests_active{job="inquiry-svc"})',
             },
+            width=6,
         ),
         Panel(
             "How much is waiting?",
@@ -119,6 +135,7 @@ PIPELINE_OVERVIEW: Final = Dashboard(
                 "before {{stage}}": 'sum by (stage) (batch_queue_depth{job="inquiry-svc"})',
             },
             runbooks=("QueueSaturated",),
+            width=6,
         ),
         Panel(
             "Are inquiries stored?",

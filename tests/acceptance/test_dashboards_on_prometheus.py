@@ -214,6 +214,9 @@ def lines(running_s: float) -> Iterator[str]:
         for bound, share in (("100", 0.5), ("250", 1), ("+Inf", 1)):
             name = "istio_request_duration_milliseconds_bucket"
             yield f'{name}{{{call},response_code="200",le="{bound}"}} {running_s * 90 * share}'
+    probe = '{job="inquiry-svc-probe",instance="https://inquiries.test/api/v1/inquiries/classify"}'
+    yield f"probe_success{probe} 1"
+    yield f"probe_duration_seconds{probe} 0.02"
     for node, idle in (("busy", 0.05), ("idle", 0.95)):
         yield f'node_cpu_seconds_total{{instance="{node}",cpu="0",mode="idle"}} {running_s * idle}'
         yield f'node_cpu_seconds_total{{instance="{node}",cpu="0",mode="user"}} {running_s * (1 - idle)}'

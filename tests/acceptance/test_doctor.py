@@ -237,7 +237,7 @@ def test_each_check_of_the_routines_says_something_of_a_site_that_has_just_begun
     said = {each["check"]: each["says"] for each in findings}
     assert said["volume"] == "Prometheus has no data on it yet"
     assert "13 of 13 of kubernetes-cluster" in said["empty panels"]
-    assert re.fullmatch(r"\d+ of 42 alerts were never pending within the month", said["quiet alerts"])
+    assert re.fullmatch(r"\d+ of \d+ alerts were never pending within the month", said["quiet alerts"])
 
 
 def test_what_is_left_to_a_person_is_said_at_the_end(site: Site) -> None:

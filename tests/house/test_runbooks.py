@@ -33,7 +33,7 @@ def commands(page: str) -> Iterator[str]:
 
 
 COMMANDS: Final = sorted({command for page in PAGES for command in commands(page)})
-CALLS: Final = [each for each in COMMANDS if each.startswith("curl ") and ":8000/" in each]
+CALLS: Final = [each for each in COMMANDS if re.match(r"curl .*?[ ']http://127\.0\.0\.1:8000/", each)]
 QUERIES: Final = [shlex.split(each)[4] for each in COMMANDS if each.startswith("promtool query instant ")]
 OWN: Final = sorted({each.split(" | ")[0] for each in COMMANDS if each.startswith("inquiry-svc ")})
 CHECKS: Final = [each for each in COMMANDS if re.match(r"(promtool check|amtool check-config) ", each)]
@@ -75,7 +75,7 @@ def test_a_command_is_one_that_a_shell_can_read(command: str) -> None:
 
 async def test_every_call_is_answered_by_the_service(running: Running) -> None:
     for call in CALLS:
-        [url] = [word for word in shlex.split(call.split(" | ")[0]) if word.startswith("http://127.0.0.1:8000")]
+        [url] = [word for word in shlex.split(call.split(" | ")[0]) if word.startswith("http://127.0.0.1:8000/")]
         async with running.client.get(url.removeprefix("http://127.0.0.1:8000")) as answer:
             assert answer.status == 200, call
 

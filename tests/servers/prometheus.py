@@ -15,13 +15,16 @@ from typing import Any, Final, Literal, TypeAlias
 import pytest
 
 BIN_VARIABLE: Final = "INQUIRY_SVC_TEST_PROMETHEUS_BIN"
-CURE: Final = f"apt-get install prometheus prometheus-alertmanager, or name their folder in {BIN_VARIABLE}"
+CURE: Final = (
+    "apt-get install prometheus prometheus-alertmanager prometheus-blackbox-exporter, "
+    f"or name their folder in {BIN_VARIABLE}"
+)
 
-Program: TypeAlias = Literal["prometheus", "promtool", "alertmanager", "amtool"]
+Program: TypeAlias = Literal["prometheus", "promtool", "alertmanager", "amtool", "blackbox-exporter"]
 
 
 def program(name: Program) -> str:
-    """Where it is. Debian calls Alertmanager prometheus-alertmanager."""
+    """Where it is. Debian calls two of them prometheus-alertmanager and prometheus-blackbox-exporter."""
     folder = os.environ.get(BIN_VARIABLE)
     for each in (name, f"prometheus-{name}"):
         found = shutil.which(each, path=folder)
