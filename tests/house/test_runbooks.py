@@ -1,7 +1,7 @@
-"""Every alert has a page, and what the page says to type works on this service.
+"""Every alert has a page, and what it and the procedures say to type works on this service.
 
 Commands of the machine and of Kubernetes are only parsed; all others are run, asked of a service, or checked against
-the metrics.
+the metrics. `tests/acceptance/test_monitoring_commands.py` types those of the procedures on a site that runs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import re
 import shlex
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from inquiry_svc.catalogue import OWN_METRICS
+from inquiry_svc.cli import build_commands
 from inquiry_svc.linting import external_series, lint_rules, own_series
 from inquiry_svc.linting.series import Series
 from inquiry_svc.plugins import asked, build_manager
@@ -25,17 +28,22 @@ from tests.house.test_alerts import ALERTING, NAMES, ROOT, RULE_FILES
 from tests.servers.prometheus import run_program
 
 PAGES: Final = {file.stem: file for file in sorted((ALERTING / "runbooks").glob("*.md")) if file.stem != "README"}
+PROCEDURES: Final = sorted((ALERTING / "procedures").glob("*.md"))
 
 
-def commands(page: str) -> Iterator[str]:
-    for block in re.findall(r"^```sh\n(.*?)^```", PAGES[page].read_text(), re.DOTALL | re.MULTILINE):
+def commands(page: Path) -> Iterator[str]:
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         yield from (line for line in block.splitlines() if not line.startswith("#"))
 
 
-COMMANDS: Final = sorted({command for page in PAGES for command in commands(page)})
+COMMANDS: Final = sorted({command for page in [*PAGES.values(), *PROCEDURES] for command in commands(page)})
 CALLS: Final = [each for each in COMMANDS if re.match(r"curl .*?[ ']http://127\.0\.0\.1:8000/", each)]
-QUERIES: Final = [shlex.split(each)[4] for each in COMMANDS if each.startswith("promtool query instant ")]
-OWN: Final = sorted({each.split(" | ")[0] for each in COMMANDS if each.startswith("inquiry-svc ")})
+QUERIES: Final = [shlex.split(each)[-1] for each in COMMANDS if each.startswith("promtool query ")]
+OWN: Final = sorted(
+    {re.sub(r'"\$\(.*?\)"', "FILE", each).split(" | ")[0] for each in COMMANDS if each.startswith("inquiry-svc ")}
+)
+ALONE: Final = [each for each in OWN if not re.match("inquiry-svc (doctor|dashboard|serve|backup|restore)", each)]
+"""These need nobody beside them, and end."""
 CHECKS: Final = [each for each in COMMANDS if re.match(r"(promtool check|amtool check-config) ", each)]
 
 
@@ -61,10 +69,24 @@ def test_a_page_says_what_it_means_where_to_look_what_to_do_and_whom_to_ask(page
     assert re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE) == [
         *(page, "What it means", "First look", "Cure", "Escalate")
     ]
-    assert list(commands(page)), "say what to type"
+    assert list(commands(PAGES[page])), "say what to type"
     assert len(text.splitlines()) <= 45, "who was woken reads no more"
-    links = re.findall(r"\]\(([^)#]+)", text)
-    assert [link for link in links if not (PAGES[page].parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES.values(), *PROCEDURES, ALERTING / "runbooks/README.md"], ids=lambda page: page.stem
+)
+def test_a_link_leads_to_a_page_and_to_a_heading_that_is_there(page: Path) -> None:
+    for link, _, heading in re.findall(r"\]\(([^)#:]+)(#([^)]+))?\)", page.read_text()):
+        target = (page.parent / link).read_text()
+        headings = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", target, re.MULTILINE)}
+        assert not heading or heading in headings, link
+
+
+@pytest.mark.parametrize("page", PROCEDURES, ids=lambda page: page.stem)
+def test_a_procedure_is_found_from_the_runbooks_and_has_something_to_type(page: Path) -> None:
+    assert f"(../procedures/{page.name})" in (ALERTING / "runbooks/README.md").read_text()
+    assert list(commands(page))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -95,6 +117,17 @@ def test_every_query_asks_for_what_exists(series: dict[str, Series]) -> None:
 
 
 @pytest.mark.parametrize("command", OWN)
+def test_a_command_of_ours_has_these_options(command: str) -> None:
+    done = CliRunner().invoke(build_commands(), [*shlex.split(command)[1:], "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_an_option_or_a_command_that_we_have_not_would_be_found() -> None:
+    for wrong in (["doctor", "--nightly"], ["doctors"], ["rules", "chek"]):
+        assert CliRunner().invoke(build_commands(), [*wrong, "--help"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ALONE)
 def test_a_command_of_ours_runs(command: str) -> None:
     code, out, err = run_command(*shlex.split(command)[1:])
     assert (code, err) == (0, "")
