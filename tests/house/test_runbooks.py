@@ -74,7 +74,9 @@ def test_a_page_says_what_it_means_where_to_look_what_to_do_and_whom_to_ask(page
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES.values(), *PROCEDURES, ALERTING / "runbooks/README.md"], ids=lambda page: page.stem
+    "page",
+    [*PAGES.values(), *PROCEDURES, ALERTING / "runbooks/README.md", *(ROOT / "monitoring").glob("*.md")],
+    ids=lambda page: page.stem,
 )
 def test_a_link_leads_to_a_page_and_to_a_heading_that_is_there(page: Path) -> None:
     for link, _, heading in re.findall(r"\]\(([^)#:]+)(#([^)]+))?\)", page.read_text()):

@@ -92,7 +92,7 @@ SAYS: Final[Mapping[str, Callable[[Samples, Answers], bool]]] = {
 }  # fmt: skip
 
 
-async def test_after_some_inquiries_each_of_the_guides_metrics_says_what_was_done() -> None:
+async def test_each_metric_says_what_was_done() -> None:
     async with running_service() as running:
         given = [await _submitted(running, f"{body} ({number})") for number in range(4) for body in BODIES]
         first = f"{INQUIRIES}/{given[0]['inquiry_id']}"
