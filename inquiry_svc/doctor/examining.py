@@ -47,9 +47,11 @@ async def _looked(check: Check, around: Surroundings) -> Iterable[Finding] | Not
         return [left_out(f"it needs {error.name}", "pip install 'inquiry-svc[alerts]'")]
     except (InquiryServiceError, OSError) as error:
         return [wrong(str(error), "")]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:
         shown = f"{type(error).__name__}: {error}"
-        return [wrong(f"what there is was not understood ({shown})", "compare the versions: see monitoring/README.md")]
+        return [
+            wrong(f"it failed over what it found ({shown})", "mend the plugin or the file, or compare the versions")
+        ]
 
 
 def _not_there(

@@ -52,13 +52,11 @@ async def scrape_configuration(around: Surroundings) -> Iterable[Finding]:
 async def rules(around: Surroundings) -> Iterable[Finding]:
     """Whether Prometheus can read them, and whether they speak of metrics, labels and bounds that exist."""
     file = around.folder / RULES
+    cure = "correct the file in alerting/rules, and say make alerts"
     refused = await _refusal("promtool", "check", "rules", str(file))
     if refused:
-        return [
-            wrong(f"promtool refuses {RULES}: {refused}", "correct the file in alerting/rules, and say make alerts")
-        ]
+        return [wrong(f"promtool refuses {RULES}: {refused}", cure)]
     told = await asyncio.to_thread(_complaints, around, {})
-    cure = "correct the file in alerting/rules, and say make alerts"
     return _first(told, cure) or [ok(f"{len(rule_names(around.folder))} rules speak of what exists")]
 
 

@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from inquiry_svc.doctor.findings import Finding, NotThere, left_out, wrong
-from inquiry_svc.errors import InquiryServiceError
+from inquiry_svc.errors import ConfigurationError, InquiryServiceError
 from inquiry_svc.metrics import Metric
 from inquiry_svc.plugins import Offers
 from inquiry_svc.settings import Settings
@@ -34,16 +35,18 @@ class Server:
     """One that answers."""
 
     url: str
+    """Without the user and the password that it may have been named with."""
     said: Any
     """What it said to who it is: see `_KINDS`."""
     ahead_s: float | None
     """How far its clock is before ours, to about a second; None where it does not say."""
     _client: aiohttp.ClientSession
+    _named: URL
 
     async def text(self, path: str, **parameters: str) -> str:
         """Raises `Unanswered`."""
         try:
-            async with self._client.get(f"{self.url}{path}", params=parameters) as answer:
+            async with self._client.get(_at(self._named, path), params=parameters) as answer:
                 if answer.status != 200:
                     raise Unanswered(f"{self.url}{path} answers {answer.status}")
                 return await answer.text()
@@ -137,22 +140,35 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 }
 
 
-def _url(name: str, settings: Settings) -> str:
+def _named(name: str, settings: Settings) -> URL:
     listening = f"http://{settings.server.host}:{settings.server.port}"
-    addresses = settings.doctor
-    return {
-        "service": addresses.url or listening,
-        "prometheus": addresses.prometheus,
-        "alertmanager": addresses.alertmanager,
-    }[name].rstrip("/")
+    addresses = {
+        "service": settings.doctor.url or listening,
+        "prometheus": settings.doctor.prometheus,
+        "alertmanager": settings.doctor.alertmanager,
+    }
+    try:
+        named = URL(addresses[name])
+    except ValueError:
+        named = URL()
+    if named.scheme not in ("http", "https") or not named.host:
+        key = "url" if name == "service" else name
+        raise ConfigurationError(f"doctor.{key} can't be {addresses[name]!r}: write http://host:port")
+    return named
+
+
+def _at(named: URL, path: str) -> URL:
+    """One that lies behind a proxy has a path of its own."""
+    return named.with_path(named.path.rstrip("/") + path)
 
 
 async def _reach(client: aiohttp.ClientSession, name: str, wanted: Wanted) -> Server | Finding:
-    url, option = _url(name, wanted.settings), "url" if name == "service" else name
+    named, option = _named(name, wanted.settings), "url" if name == "service" else name
+    url = str(named.with_user(None)).rstrip("/")
     must_be_there = name == "service" or f"doctor.{name}" in wanted.named
     asked_at = time.time()
     try:
-        async with client.get(url + _KINDS[name].path) as answer:
+        async with client.get(_at(named, _KINDS[name].path)) as answer:
             body, date = await answer.read(), answer.headers.get("Date")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         tell = wrong if must_be_there else left_out
@@ -160,7 +176,7 @@ async def _reach(client: aiohttp.ClientSession, name: str, wanted: Wanted) -> Se
         return tell(said, f"start it, or name its address with --{option}")
     if not _is(name, body):
         return wrong(f"what answers at {url} is no {_KINDS[name].title}", f"name its address with --{option}")
-    return Server(url, msgspec.json.decode(body), _ahead_s(date, asked_at), client)
+    return Server(url, msgspec.json.decode(body), _ahead_s(date, asked_at), client, named)
 
 
 def _is(name: str, body: bytes) -> bool:

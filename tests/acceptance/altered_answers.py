@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -18,14 +19,15 @@ Alter: TypeAlias = Callable[[bytes], bytes]
 
 @contextmanager
 def altered_answers(
-    origin: str, *, ahead_s: float = 0.0, tls: ssl.SSLContext | None = None, **changes: Alter
+    origin: str, *, ahead_s: float = 0.0, tls: ssl.SSLContext | None = None, password: str = "", **changes: Alter
 ) -> Iterator[str]:
     """Its URL. A change is named for the last part of its path; without an origin, nothing else is said."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = b""
-            if origin:
+            wanted = f"Basic {b64encode(password.encode()).decode()}"
+            if origin and (not password or self.headers["Authorization"] == wanted):
                 with urllib.request.urlopen(origin + self.path, timeout=10) as answer:
                     body = answer.read()
             last = self.path.partition("?")[0].rpartition("/")[2]

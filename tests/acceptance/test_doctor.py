@@ -233,7 +233,7 @@ def test_each_check_of_the_routines_says_something_of_a_site_that_has_just_begun
     assert code == 0
     names = {check.name for routine in ROUTINES.values() for check in routine.checks}
     assert names <= {each["check"] for each in findings}
-    assert [each for each in findings if "not understood" in each["says"]] == []
+    assert [each for each in findings if "it failed over" in each["says"]] == []
     said = {each["check"]: each["says"] for each in findings}
     assert said["volume"] == "Prometheus has no data on it yet"
     assert "13 of 13 of kubernetes-cluster" in said["empty panels"]
@@ -248,6 +248,41 @@ def test_what_is_left_to_a_person_is_said_at_the_end(site: Site) -> None:
 
 
 # Itself
+
+
+def test_a_password_in_an_address_is_used_and_never_shown(site: Site) -> None:
+    named = site.prometheus.replace("http://", "http://ana:secret@")
+    code, findings = site.doctor("--prometheus", named)
+    assert code == 0
+    assert "secret" not in json.dumps(findings)
+    with altered_answers(site.prometheus, password="ana:secret") as url:
+        assert site.wrong("--prometheus", url)[0][1].startswith(f"what answers at {url} is no Prometheus")
+        assert site.wrong("--prometheus", url.replace("http://", "http://ana:secret@")) == []
+
+
+@pytest.mark.parametrize("address", ["prometheus:9090", "ftp://127.0.0.1", "http://", "http://[::1"])
+def test_an_address_that_is_none_is_exit_code_2_and_one_line(address: str) -> None:
+    code, out, err = run_command("doctor", "--prometheus", address)
+    assert (code, out) == (2, "")
+    assert err == f"inquiry-svc: doctor.prometheus can't be {address!r}: write http://host:port\n"
+
+
+def test_a_plugin_that_raises_spoils_its_own_line_alone(site: Site, tmp_path: Path) -> None:
+    source = """
+from inquiry_svc.contracts import Provider
+from inquiry_svc.hookspecs import hookimpl
+
+def broken(settings, host):
+    raise RuntimeError("as wanted")
+
+@hookimpl
+def register_classifiers():
+    return [Provider("broken", broken)]
+"""
+    install_plugin(tmp_path, "broken", source)
+    environ = {"PYTHONPATH": str(tmp_path), "INQUIRY_CLASSIFIER__PROVIDER": "broken"}
+    [(name, said, _)] = site.wrong(environ=environ)
+    assert (name, said) == ("model", "it failed over what it found (RuntimeError: as wanted)")
 
 
 def test_without_the_libraries_of_alerts_what_needs_them_is_left_out(site: Site, tmp_path: Path) -> None:
