@@ -235,12 +235,20 @@ Exporter: TypeAlias = ScrapedExporter | PushingExporter
 class Submit(Protocol):
     """A source's way in. What comes through it is judged, triaged and kept as it would be over HTTP."""
 
-    async def __call__(self, body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+    async def __call__(
+        self,
+        body: bytes,
+        *,
+        key: str,
+        received_at: datetime | None = None,
+        caller: Mapping[str, str] | None = None,
+    ) -> Outcome:
         """Take in `body`, the JSON of a submit. What is returned is committed.
 
         `key` names the message among all that this source ever brings: however often it is brought, it is one inquiry.
-        `received_at` counts where the body does not say when it came. Waits for a place rather than being refused; call
-        it for many at once, they are worked on together.
+        `received_at` counts where the body does not say when it came. `caller` may hold the W3C `traceparent` and
+        `tracestate` that came with the message. Waits for a place rather than being refused; call it for many at once,
+        they are worked on together.
 
         Raises `Overloaded` or `Unavailable`: bring the message again, `retry_after_s` later at the earliest. Raises
         another `InquiryServiceError`, such as `InquiryInvalid`: it would fail again, so put it aside with the reason.
@@ -288,6 +296,8 @@ class Provider(Generic[T_co]):
     """A frozen dataclass with a default for each field: what may stand in `[<kind>.<name>]`."""
     extra: str | None = None
     """The optional dependency group that `open` needs, as in `pip install 'inquiry-svc[<extra>]'`."""
+    db_system: str | None = None
+    """Of a cache or a store: the database behind it, as OpenTelemetry names it in `db.system.name`; for traces."""
     one_process: bool = False
     """What it holds is seen by its own process alone: as a store it is refused with several workers."""
     upkeep: Upkeep = field(default_factory=Upkeep)

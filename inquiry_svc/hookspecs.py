@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
     from inquiry_svc.metrics import Metric, Metrics
     from inquiry_svc.service import Service
+    from inquiry_svc.tracing import Tracer
 
 PROJECT_NAME: Final = "inquiry_svc"
 """The name of the pluggy project and of the entry-point group in which plugins are found."""
@@ -66,6 +67,11 @@ def register_exporters() -> Iterable[Provider[Exporter]]:  # type: ignore[empty-
 @hookspec
 def register_sources() -> Iterable[Provider[Source]]:  # type: ignore[empty-body]
     """Offer sources of inquiries beside HTTP, for `[sources] providers`."""
+
+
+@hookspec
+def register_tracers() -> Iterable[Provider[Tracer]]:  # type: ignore[empty-body]
+    """Offer tracers, for `[tracing] provider`."""
 
 
 # What is added: called once, while the service starts or the command line is built.

@@ -23,6 +23,7 @@ import orjson
 
 from inquiry_svc.errors import InquiryServiceError
 from inquiry_svc.settings import LoggingSettings
+from inquiry_svc.tracing import CURRENT
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being served, for every line that is logged on its way."""
@@ -85,6 +86,9 @@ class _Enqueuing(QueueHandler):
             record.message = record.message.partition("\n")[0]
         record.msg, record.args = record.message, None
         record.request_id = REQUEST_ID.get()
+        span = CURRENT.get()
+        if span is not None:
+            record.trace_id, record.span_id = span.trace_id, span.span_id
         if self._worker is not None:
             record.worker = self._worker
         record.exception = exception_fields(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
@@ -96,7 +100,7 @@ class _Enqueuing(QueueHandler):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: the guide's fields, the request's id, whatever was given as `extra`."""
+    """One JSON object a line: the guide's fields, the request's id, its span if it is traced, and what `extra` gave."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {

@@ -160,8 +160,22 @@ class HistogramSeries:
         """How many observations were at most each bound; the last is all of them (bound infinity)."""
         return tuple(accumulate(self._counts))
 
+    def distribution(self) -> Distribution:
+        return Distribution(self.cumulative(), self.sum)
+
 
 AnySeries: TypeAlias = CounterSeries | GaugeSeries | HistogramSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation and the span in which it was made."""
+
+    trace_id: str
+    span_id: str
+    value: float
+    at: float
+    """In seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +184,8 @@ class Distribution:
 
     cumulative: tuple[int, ...]
     sum: float
+    exemplars: tuple[Exemplar | None, ...] = ()
+    """The latest that fell between each bound and the one before; empty where nothing is traced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +212,14 @@ class _Known:
 class Metrics:
     """The numbers of one service."""
 
-    def __init__(self, metrics: Iterable[Metric] = ()) -> None:
+    def __init__(
+        self,
+        metrics: Iterable[Metric] = (),
+        *,
+        histogram: Callable[[tuple[float, ...]], HistogramSeries] = HistogramSeries,
+    ) -> None:
+        """`histogram` makes the series of histograms."""
+        self._histogram = histogram
         self._known: dict[str, _Known] = {}
         self._since = time.time()
         for metric in metrics:
@@ -208,7 +231,7 @@ class Metrics:
             raise PluginError(f"metric {metric.name!r} is declared twice; give one of them another name")
         closed = [values for values in metric.labels.values() if values is not OPEN]
         complete = len(closed) == len(metric.labels) and not (isinstance(metric, Gauge) and not metric.starts_at_0)
-        series = {labels: _new_series(metric) for labels in product(*closed)} if complete else {}
+        series = {labels: self._new_series(metric) for labels in product(*closed)} if complete else {}
         self._known[metric.name] = _Known(metric, tuple(metric.labels), series)
 
     @overload
@@ -247,7 +270,12 @@ class Metrics:
                 raise ValueError(f"metric {metric.name!r}: label {name} can't be {value!r}")
         if len(known.series) >= MAX_OPEN_SERIES:
             values = tuple(OVERFLOW if metric.labels[name] is OPEN else labels[name] for name in metric.labels)
-        return known.series.setdefault(values, _new_series(metric))
+        return known.series.setdefault(values, self._new_series(metric))
+
+    def _new_series(self, metric: Metric) -> AnySeries:
+        if isinstance(metric, Histogram):
+            return self._histogram(metric.buckets)
+        return CounterSeries() if isinstance(metric, Counter) else GaugeSeries()
 
     def record_custom_metric(self, name: str | None = None, **labels: str) -> None:
         """Count one on a counter by its name or, without a name, on the one counter that has just these labels.
@@ -278,13 +306,5 @@ class Metrics:
         ]
 
 
-def _new_series(metric: Metric) -> AnySeries:
-    if isinstance(metric, Histogram):
-        return HistogramSeries(metric.buckets)
-    return CounterSeries() if isinstance(metric, Counter) else GaugeSeries()
-
-
 def _value_of(series: AnySeries) -> float | Distribution:
-    if isinstance(series, HistogramSeries):
-        return Distribution(series.cumulative(), series.sum)
-    return series.value
+    return series.distribution() if isinstance(series, HistogramSeries) else series.value

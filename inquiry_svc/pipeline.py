@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.batching import Batcher, isolate
@@ -26,11 +26,15 @@ from inquiry_svc.events import Classified, Failed, Received, Routed, Stage, Stor
 from inquiry_svc.inquiries import DEPARTMENTS, Inquiry, Outcome, Prediction, Route, Text
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.traced import TracedBatcher
+from inquiry_svc.tracing import Tracer
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
 Predicted: TypeAlias = tuple[Inquiry, Prediction]
 
 
@@ -55,6 +59,7 @@ class Pipeline:
         metrics: Metrics,
         max_batch: int,
         deadline_s: float,
+        tracer: Tracer | None = None,
     ) -> None:
         """Whoever has waited for `deadline_s` is told that the store can't be reached."""
         self._predictor = predictor
@@ -66,18 +71,8 @@ class Pipeline:
         self._deadline_s = deadline_s
         self._failed = metrics.series(INQUIRIES_PROCESSED, status="failed")
         self._duration_s = metrics.series(PROCESSING_DURATION)
-        self._classifying: Batcher[Text, Prediction] = Batcher(
-            self._classify_batch,
-            max_batch=max_batch,
-            depth=metrics.series(QUEUE_DEPTH, stage="classify"),
-            size=metrics.series(BATCH_SIZE, stage="classify"),
-        )
-        self._storing: Batcher[Predicted, Outcome] = Batcher(
-            self._store_batch,
-            max_batch=max_batch,
-            depth=metrics.series(QUEUE_DEPTH, stage="store"),
-            size=metrics.series(BATCH_SIZE, stage="store"),
-        )
+        self._classifying = _batcher(self._classify_batch, "classify", max_batch, metrics, tracer)
+        self._storing = _batcher(self._store_batch, "store", max_batch, metrics, tracer)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -177,6 +172,19 @@ class Pipeline:
             self._watchers.tell(Failed(stage, count, error))
             logger.error("a whole batch of %d failed (%s)", count, stage, exc_info=error)
             raise
+
+
+def _batcher(
+    work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+    stage: Stage,
+    max_batch: int,
+    metrics: Metrics,
+    tracer: Tracer | None,
+) -> Batcher[T, R] | TracedBatcher[T, R]:
+    depth, size = metrics.series(QUEUE_DEPTH, stage=stage), metrics.series(BATCH_SIZE, stage=stage)
+    if tracer is None:
+        return Batcher(work, max_batch=max_batch, depth=depth, size=size)
+    return TracedBatcher(work, max_batch=max_batch, depth=depth, size=size, tracer=tracer, name=f"{stage} batch")
 
 
 def _refuse_nonsense(route: Route) -> None:

@@ -32,21 +32,24 @@ from inquiry_svc.contracts import (
 )
 from inquiry_svc.errors import ConfigurationError, InquiryNotFound, PluginError
 from inquiry_svc.events import Resolved, Reviewed
+from inquiry_svc.exemplars import ExemplifiedSeries
 from inquiry_svc.explaining import Explaining
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
 from inquiry_svc.inquiries import Feedback, Inquiry, Model, Outcome, Prediction, Text
-from inquiry_svc.metrics import Metrics, Snapshot
+from inquiry_svc.metrics import HistogramSeries, Metrics, Snapshot
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
 from inquiry_svc.predicting import Predictor
 from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
 from inquiry_svc.recording import begin_with
-from inquiry_svc.settings import Settings
+from inquiry_svc.settings import NO_TRACER, Settings
 from inquiry_svc.sources import Sources
 from inquiry_svc.store_gauges import store_gauges_kept_current
+from inquiry_svc.traced import TracedCache, TracedClassifier, TracedRouter, TracedStore
+from inquiry_svc.tracing import Tracer
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
 
@@ -70,6 +73,8 @@ class Service:
     watchers: Watchers
     explaining: Explaining
     sources: Sources
+    tracer: Tracer | None
+    """None where nothing is traced."""
     stopping: bool = False
     """Set when the stop has begun: readiness says 503 from then on."""
     handing_over: bool = False
@@ -130,7 +135,8 @@ async def open_service(
 
     Raises `ConfigurationError` when a provider can't be opened as configured.
     """
-    metrics = Metrics(OWN_METRICS)
+    is_traced = settings.tracing.provider != NO_TRACER
+    metrics = Metrics(OWN_METRICS, histogram=ExemplifiedSeries if is_traced else HistogramSeries)
     for _, declared in asked(manager, "register_metrics"):
         for metric in declared:
             metrics.declare(metric)
@@ -138,6 +144,9 @@ async def open_service(
 
     async with AsyncExitStack() as stack:
         enter, opener = stack.enter_async_context, Opener(settings, offers, host)
+        tracer: Tracer | None = None
+        if is_traced:
+            tracer = await enter(opener.open("tracer", settings.tracing.provider))
         opened_store: Store = await enter(opener.open("store", settings.store.provider))
         cache: Cache | None = await enter(opener.open("cache", settings.cache.provider))
         fallback: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
@@ -151,7 +160,21 @@ async def open_service(
             name: await enter(opener.open("source", name)) for name in settings.sources.providers
         }
 
+        explaining = Explaining([classifier, fallback], metrics=metrics, timeout_s=settings.classifier.timeout_s)
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
+        if tracer is not None:
+            if cache is not None:
+                cache = TracedCache(cache, tracer, offers.provider("cache", settings.cache.provider))
+            fallback = TracedClassifier(fallback, tracer, "fallback classifier")
+            classifier = TracedClassifier(classifier, tracer, "classifier")
+            router = TracedRouter(router, tracer, settings.router.provider)
+            store = TracedStore(
+                opened_store,
+                metrics=metrics,
+                timeout_s=settings.store.timeout_s,
+                tracer=tracer,
+                provider=offers.provider("store", settings.store.provider),
+            )
         workload = Workload()
         await enter(workload.kept_current(store))
         await enter(store_gauges_kept_current(store, metrics))
@@ -177,6 +200,7 @@ async def open_service(
             metrics=metrics,
             max_batch=settings.batching.max_batch,
             deadline_s=settings.batching.deadline_s,
+            tracer=tracer,
         )
         health = Health(
             [
@@ -191,9 +215,12 @@ async def open_service(
         for model in (classifier.model, fallback.model):
             begin_with(model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
-        explaining = Explaining([classifier, fallback], metrics=metrics, timeout_s=settings.classifier.timeout_s)
         sources = Sources(
-            opened_sources, partial(pipeline.submit, patient=True), metrics, finish_s=settings.server.stop_timeout_s
+            opened_sources,
+            partial(pipeline.submit, patient=True),
+            metrics,
+            finish_s=settings.server.stop_timeout_s,
+            tracer=tracer,
         )
         service = Service(
             settings=settings,
@@ -207,6 +234,7 @@ async def open_service(
             watchers=watchers,
             explaining=explaining,
             sources=sources,
+            tracer=tracer,
         )
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
         await enter(pipeline.running())

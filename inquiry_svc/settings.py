@@ -22,6 +22,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "store": "store",
     "exporter": "exporters",
     "source": "sources",
+    "tracer": "tracing",
 }
 """The section in which each kind of provider is chosen and set."""
 
@@ -101,6 +102,15 @@ class SourcesSettings:
     """All of them bring inquiries in, beside HTTP."""
 
 
+NO_TRACER: Final = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TracingSettings:
+    provider: str = NO_TRACER
+    """none: nothing is traced, and nothing is loaded or done for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoggingSettings:
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -143,6 +153,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     exporters: ExportersSettings = field(default_factory=ExportersSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
@@ -158,4 +169,5 @@ class Settings:
             ("store", self.store.provider),
             *(("exporter", name) for name in self.exporters.providers),
             *(("source", name) for name in self.sources.providers),
+            *([("tracer", self.tracing.provider)] if self.tracing.provider != NO_TRACER else []),
         ]

@@ -25,6 +25,7 @@ from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.intake.strict_json import NotJson
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.pipeline import Submission
+from inquiry_svc.tracing import Tracer, begin_trace
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +43,14 @@ class Sources:
         *,
         finish_s: float,
         first_pause_s: float = 0.1,
+        tracer: Tracer | None = None,
     ) -> None:
         """From `stop` on, the sources have `finish_s` to finish."""
         self._sources = sources
         self._submit = submit
         self._finish_s = finish_s
         self._first_pause_s = first_pause_s
+        self._tracer = tracer
         self._failures = {name: metrics.series(SOURCE_FAILURES, source=name) for name in sources}
         self._stopping = asyncio.Event()
         self._give_up_at = 0.0
@@ -104,8 +107,23 @@ class Sources:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _take_in(self, source: str, body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+    async def _take_in(
+        self,
+        source: str,
+        body: bytes,
+        *,
+        key: str,
+        received_at: datetime | None = None,
+        caller: Mapping[str, str] | None = None,
+    ) -> Outcome:
         """What a source is given as its `Submit`."""
+        if self._tracer is None:
+            return await self._submitted(source, body, key, received_at)
+        attributes = {"messaging.operation.name": "process", "messaging.system": source}
+        with begin_trace(self._tracer, f"process {source}", "consumer", attributes, caller=caller or {}):
+            return await self._submitted(source, body, key, received_at)
+
+    async def _submitted(self, source: str, body: bytes, key: str, received_at: datetime | None) -> Outcome:
         checked_body = _checked(body)
         # A tab, which no header may hold: no client can use up the key of a message.
         own_key = IdempotencyKey(f"{source}\t{key}", fingerprint_of(checked_body))

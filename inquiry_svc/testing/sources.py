@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Protocol
 
 import pytest
@@ -71,7 +70,7 @@ class Desk:
         self.open.set()
         self.answering.set()
 
-    async def submit(self, body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+    async def submit(self, body: bytes, *, key: str, **_: object) -> Outcome:
         self.brought.append((key, body))
         self.waiting += 1
         try:

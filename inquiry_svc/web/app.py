@@ -13,6 +13,7 @@ from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
+from inquiry_svc.web.traced import TracedRequests
 
 
 def build_app(service: Service, receipts: Receipts) -> web.Application:
@@ -23,6 +24,10 @@ def build_app(service: Service, receipts: Receipts) -> web.Application:
     # Some versions of aiohttp count the limit itself as too large; the interface allows it.
     app = web.Application(middlewares=[edge.middleware, *inner], client_max_size=MAX_BODY_BYTES + 1)
     app.on_response_prepare.append(edge.mark)
+    if service.tracer is not None:
+        traced = TracedRequests(service.tracer)
+        app.middlewares.insert(0, traced.middleware)
+        app.on_response_prepare.append(traced.mark)
     app[SERVICE] = service
     app[LIMITS] = settings.server
     app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)

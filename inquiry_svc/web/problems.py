@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from inquiry_svc import errors
+from inquiry_svc.tracing import CURRENT
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.incoming import Refusal
 from inquiry_svc.web.media_types import PROBLEM
@@ -90,12 +91,14 @@ def _document(
     found: list[out.FieldErrorOut] | msgspec.UnsetType,
     line: int | msgspec.UnsetType,
 ) -> out.ProblemOut:
+    span = CURRENT.get()
     return out.ProblemOut(
         type=f"/problems/{name}",
         title=_title(status),
         status=status,
         detail=detail,
         request_id=request_id,
+        trace_id=msgspec.UNSET if span is None else span.trace_id,
         errors=found,
         line=line,
     )

@@ -256,5 +256,6 @@ class ProblemOut(Outgoing, omit_defaults=True):
     status: int
     detail: str
     request_id: str
+    trace_id: Annotated[str, Meta(description="Where requests are traced.")] | UnsetType = UNSET
     errors: list[FieldErrorOut] | UnsetType = UNSET
     line: Annotated[int, Meta(description="In a bulk answer: which line, from 1.")] | UnsetType = UNSET

@@ -14,7 +14,19 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from inquiry_svc.metrics import OPEN, Across, Counter, Distribution, Family, Gauge, Histogram, Kind, Metric, Snapshot
+from inquiry_svc.metrics import (
+    OPEN,
+    Across,
+    Counter,
+    Distribution,
+    Exemplar,
+    Family,
+    Gauge,
+    Histogram,
+    Kind,
+    Metric,
+    Snapshot,
+)
 from inquiry_svc.workers.merging import across_of
 
 _LENGTH_BYTES: Final = 4
@@ -39,6 +51,8 @@ class FamilySent(msgspec.Struct, array_like=True):
     series: list[tuple[tuple[str, ...], float | tuple[tuple[int, ...], float]]]
     """Label values with a number, or with a distribution's cumulative counts and sum."""
     since: float
+    exemplars: list[tuple[int, int, Exemplar]] = []
+    """Each with the places of its series and of its bucket."""
 
 
 Numbers: TypeAlias = list[FamilySent]
@@ -149,20 +163,30 @@ def to_numbers(snapshot: Snapshot) -> Numbers:
                 for labels, value in family.values.items()
             ],
             family.since,
+            [
+                (place, bucket, exemplar)
+                for place, value in enumerate(family.values.values())
+                if isinstance(value, Distribution)
+                for bucket, exemplar in enumerate(value.exemplars)
+                if exemplar is not None
+            ],
         )
         for family in snapshot
     ]
 
 
 def to_snapshot(numbers: Sequence[FamilySent]) -> Snapshot:
-    return [
-        Family(
-            _metric(family.declared),
-            {labels: Distribution(*value) if isinstance(value, tuple) else value for labels, value in family.series},
-            family.since,
-        )
-        for family in numbers
-    ]
+    return [Family(_metric(family.declared), _values(family), family.since) for family in numbers]
+
+
+def _values(family: FamilySent) -> dict[tuple[str, ...], float | Distribution]:
+    exemplars: dict[int, list[Exemplar | None]] = {}
+    for place, bucket, exemplar in family.exemplars:
+        exemplars.setdefault(place, [None] * (len(family.declared.buckets) + 1))[bucket] = exemplar
+    return {
+        labels: Distribution(*value, tuple(exemplars.get(place, ()))) if isinstance(value, tuple) else value
+        for place, (labels, value) in enumerate(family.series)
+    }
 
 
 def _declared(metric: Metric) -> Declared:

@@ -17,6 +17,7 @@ from inquiry_svc.metrics import (
     Across,
     Counter,
     Distribution,
+    Exemplar,
     Family,
     Gauge,
     Histogram,
@@ -26,6 +27,7 @@ from inquiry_svc.metrics import (
 
 Value: TypeAlias = float | Distribution
 Labels: TypeAlias = tuple[str, ...]
+Exemplars: TypeAlias = tuple[Exemplar | None, ...]
 
 
 def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -91,7 +93,7 @@ def _is_gauge(family: Family) -> bool:
 def _added(a: Value, b: Value) -> Value:
     if isinstance(a, Distribution) and isinstance(b, Distribution):
         cumulative = tuple(x + y for x, y in zip(a.cumulative, b.cumulative, strict=True))
-        return Distribution(cumulative, a.sum + b.sum)
+        return Distribution(cumulative, a.sum + b.sum, _latest(a.exemplars, b.exemplars))
     return _number(a) + _number(b)
 
 
@@ -102,8 +104,14 @@ def _smaller(a: Value, b: Value) -> Value:
 def _larger(a: Value, b: Value) -> Value:
     if isinstance(a, Distribution) and isinstance(b, Distribution):
         cumulative = tuple(max(x, y) for x, y in zip(a.cumulative, b.cumulative, strict=True))
-        return Distribution(cumulative, max(a.sum, b.sum))
+        return Distribution(cumulative, max(a.sum, b.sum), _latest(a.exemplars, b.exemplars))
     return max(_number(a), _number(b))
+
+
+def _latest(a: Exemplars, b: Exemplars) -> Exemplars:
+    if not a or not b:
+        return a or b
+    return tuple(max(filter(None, pair), key=lambda each: each.at, default=None) for pair in zip(a, b, strict=True))
 
 
 def _number(value: Value) -> float:

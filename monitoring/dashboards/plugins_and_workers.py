@@ -93,6 +93,14 @@ PLUGINS_AND_WORKERS: Final = Dashboard(
             runbooks=("CacheLost", "CacheAnswersInvalid"),
         ),
         Panel(
+            "Do traces get lost?",
+            "events/s",
+            "Spans that no collector got: too many waited, it refused them, or the service stopped before. No request "
+            "is slower for it. Look whether the collector is there, and tracing.otlp.url its address.",
+            {"{{reason}}": 'sum by (reason) (rate(trace_spans_dropped_total{job="inquiry-svc"}[$__rate_interval]))'},
+            limits=Above(1, 1000),
+        ),
+        Panel(
             "How large are batches?",
             "count",
             "Mean number of items worked on together. It grows with the load: that is how the service keeps up.",

@@ -7,7 +7,7 @@ import inspect
 import re
 import shlex
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -182,7 +182,7 @@ async def test_a_message_that_ends_the_process_is_put_aside_in_the_end_and_no_ot
     place.settings |= {"max_deliveries": 3}
     killed = 0
 
-    async def killing(body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+    async def killing(body: bytes, *, key: str, **_: Any) -> Outcome:
         if body == b"killer":
             killing_now.set()
             await asyncio.Event().wait()
@@ -213,7 +213,7 @@ async def test_a_message_that_ends_the_process_is_put_aside_in_the_end_and_no_ot
 async def test_a_message_is_received_when_it_was_added_unless_its_id_is_no_time(place: RedisPlace) -> None:
     moments: dict[bytes, datetime | None] = {}
 
-    async def noting(body: bytes, *, key: str, received_at: datetime | None = None) -> Outcome:
+    async def noting(body: bytes, *, key: str, received_at: datetime | None = None, **_: Any) -> Outcome:
         moments[body] = received_at
         return sample_outcome()
 
@@ -230,6 +230,27 @@ async def test_a_message_is_received_when_it_was_added_unless_its_id_is_no_time(
     in_5138 = moments[b"in 5138"]
     assert in_5138 is not None
     assert abs(datetime.now(UTC) - in_5138) < timedelta(seconds=20), "the present at the latest"
+
+
+async def test_the_trace_of_who_sent_a_message_is_handed_on(place: RedisPlace) -> None:
+    callers: dict[bytes, Mapping[str, str] | None] = {}
+
+    async def noting(body: bytes, *, key: str, caller: Mapping[str, str] | None = None, **_: Any) -> Outcome:
+        callers[body] = caller
+        return sample_outcome()
+
+    trace = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "tracestate": "vendor=value"}
+    fields: dict[Any, Any] = {"inquiry": b"traced", **trace, "other": "x"}
+    await place.redis.xadd("inquiries", fields)
+    await place.redis.xadd("inquiries", {"inquiry": b"nonsense", "traceparent": b"\xff\x00"})
+    await place.redis.xadd("inquiries", {"inquiry": b"plain"})
+    stopping = asyncio.Event()
+    async with place.open_source() as source:
+        running = asyncio.create_task(source.run(noting, stopping))
+        await until_nothing_is_left(place)
+        stopping.set()
+        await running
+    assert callers == {b"traced": trace, b"nonsense": {"traceparent": "\xff\x00"}, b"plain": {}}
 
 
 # Dead letters

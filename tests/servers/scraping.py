@@ -36,7 +36,10 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(
-    scrape_configs: Sequence[Mapping[str, Any]], rule_groups: Sequence[Mapping[str, Any]] = ()
+    scrape_configs: Sequence[Mapping[str, Any]],
+    rule_groups: Sequence[Mapping[str, Any]] = (),
+    *,
+    options: Sequence[str] = (),
 ) -> AsyncIterator[Prometheus]:
     """Scrape and judge the rules while open, from the moment that it is ready."""
     with TemporaryDirectory(prefix="inquiry-svc-prometheus-") as name:
@@ -51,6 +54,7 @@ async def prometheus(
                 program("prometheus"),
                 *(f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
                 f"--web.listen-address=127.0.0.1:{port}",
+                *options,
             ],
             stdout=log,
             stderr=log,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from inquiry_svc.metrics import (
     OVERFLOW,
     Counter,
     Distribution,
+    Exemplar,
     Family,
     Gauge,
     Histogram,
@@ -89,6 +92,45 @@ def test_each_kind_is_combined_in_its_way_and_lonely_series_are_kept() -> None:
     assert value(whole, LOWEST) == 0
     assert value(whole, HIGHEST, "a") == 1
     assert [family.metric for family in whole] == METRICS
+
+
+def exemplified(at: float, *places: int) -> Snapshot:
+    """A histogram with exemplars of that moment in these buckets."""
+    found = tuple(Exemplar("t", "s", bucket, at) if bucket in places else None for bucket in range(4))
+    return [Family(HISTOGRAM, {("a",): Distribution((1, 2, 3, 4), 1.0, found)})]
+
+
+@pytest.mark.parametrize("combined", [lambda a, b: merged([a, b]), retired, never_below])
+def test_of_each_bucket_the_latest_exemplar_is_kept(combined: Callable[[Snapshot, Snapshot], Snapshot]) -> None:
+    plain: Snapshot = [Family(HISTOGRAM, {("a",): Distribution((1, 2, 3, 4), 1.0)})]
+
+    def moments(snapshot: Snapshot) -> list[float | None]:
+        found = value(snapshot, HISTOGRAM, "a")
+        assert isinstance(found, Distribution)
+        return [None if each is None else each.at for each in found.exemplars]
+
+    assert moments(combined(exemplified(1, 0, 1), exemplified(2, 1, 3))) == [1, 2, None, 2]
+    assert moments(combined(exemplified(2, 1, 3), exemplified(1, 0, 1))) == [1, 2, None, 2]
+    assert (
+        moments(combined(plain, exemplified(1, 0))) == moments(combined(exemplified(1, 0), plain)) == [1, *[None] * 3]
+    )
+    assert moments(combined(plain, plain)) == []
+
+
+def test_exemplars_come_through_the_link_as_they_were() -> None:
+    sent: Snapshot = [
+        Family(
+            HISTOGRAM,
+            {
+                ("a",): Distribution((1, 2, 3, 4), 1.0, (None, Exemplar("t" * 32, "s" * 16, 0.5, 1e9), None, None)),
+                ("b",): Distribution((0, 0, 0, 0), 0.0),
+            },
+        ),
+        *counting([(COUNTER, "a", 1)]),
+    ]
+    encoded = msgspec.msgpack.encode(Mine(to_numbers(sent), asked=True))
+    [received, *_] = to_snapshot(msgspec.msgpack.decode(encoded, type=Mine).numbers)
+    assert received.values == sent[0].values
 
 
 @given(lives)

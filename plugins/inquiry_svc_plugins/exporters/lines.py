@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from inquiry_svc.metrics import Distribution, Family, Gauge, Histogram, Metric
+from inquiry_svc.metrics import Distribution, Exemplar, Family, Gauge, Histogram, Metric
 
 _Beginnings: TypeAlias = Sequence[str]
 """Of the lines of one series: of its only line or, of a histogram, of each bucket, the count and the sum; then of
@@ -21,21 +21,26 @@ _NUMBERS: Final[Mapping[str, str]] = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN
 class Lines:
     """Remembers the beginnings of the lines that it made last."""
 
-    def __init__(self, *, created: bool = False) -> None:
-        """`created` adds when a series began to count."""
-        self._created = created
+    def __init__(self, *, openmetrics: bool = False) -> None:
+        """OpenMetrics has exemplars, and says since when a series counts."""
+        self._openmetrics = openmetrics
         self._known: dict[Metric, dict[tuple[str, ...], _Beginnings]] = {}
 
     def of(self, family: Family) -> list[str]:
         known = self._known.setdefault(family.metric, {})
-        created = number(family.since) if self._created and not isinstance(family.metric, Gauge) else None
+        created = number(family.since) if self._openmetrics and not isinstance(family.metric, Gauge) else None
         lines: list[str] = []
         for labels, value in family.values.items():
             beginnings = known.get(labels)
             if beginnings is None:
                 beginnings = known[labels] = _beginnings(family.metric, labels)
             if isinstance(value, Distribution):
-                lines += [f"{beginning}{count}" for beginning, count in zip(beginnings, value.cumulative, strict=False)]
+                buckets = [
+                    f"{beginning}{count}" for beginning, count in zip(beginnings, value.cumulative, strict=False)
+                ]
+                if value.exemplars and self._openmetrics:
+                    buckets = [f"{line}{_told(each)}" for line, each in zip(buckets, value.exemplars, strict=True)]
+                lines += buckets
                 lines.append(f"{beginnings[-3]}{value.cumulative[-1]}")
                 lines.append(f"{beginnings[-2]}{number(value.sum)}")
             else:
@@ -45,6 +50,14 @@ class Lines:
         if len(known) > len(family.values):
             self._known[family.metric] = {labels: known[labels] for labels in family.values}
         return lines
+
+
+def _told(exemplar: Exemplar | None) -> str:
+    """63 characters of names and values, of the 128 that OpenMetrics allows."""
+    if exemplar is None:
+        return ""
+    ids = f'trace_id="{exemplar.trace_id}",span_id="{exemplar.span_id}"'
+    return f" # {{{ids}}} {number(exemplar.value)} {exemplar.at:.3f}"
 
 
 def number(value: float) -> str:

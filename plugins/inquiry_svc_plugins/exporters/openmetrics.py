@@ -1,7 +1,8 @@
 """The exporter `openmetrics`: OpenMetrics 1.0 text, for a scraper that asks for it.
 
 Beside what the Prometheus text page says, it tells units and since when a series counts (`_created`), so that a restart
-is no guess. To have both, choose both: `[exporters] providers = ["aioprometheus", "openmetrics"]`.
+is no guess; where requests are traced, a trace for each bucket of a histogram (exemplars). To have both, choose both:
+`[exporters] providers = ["aioprometheus", "openmetrics"]`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class OpenMetricsExporter:
     content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
     def __init__(self) -> None:
-        self._lines = Lines(created=True)
+        self._lines = Lines(openmetrics=True)
 
     async def render(self, snapshot: Snapshot) -> bytes:
         async with asyncio.timeout(_TIMEOUT_S):

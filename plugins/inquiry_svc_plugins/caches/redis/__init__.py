@@ -47,4 +47,4 @@ async def open_redis(settings: RedisSettings, host: Host) -> AsyncIterator[Cache
 
 @hookimpl
 def register_caches() -> Iterable[Provider[Cache]]:
-    return [Provider("redis", open_redis, RedisSettings, extra="redis")]
+    return [Provider("redis", open_redis, RedisSettings, extra="redis", db_system="redis")]

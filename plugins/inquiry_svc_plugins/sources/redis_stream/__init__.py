@@ -1,7 +1,8 @@
 """Offers the source `redis_stream`: inquiries that others queue in a Redis stream, each becoming one inquiry.
 
-A message has one field, `inquiry`: the JSON body of a submit, held to the same rules as over HTTP. Other fields are not
-looked at. With the service on `[sources] providers = ["redis_stream"]`, this queues one:
+A message has one field, `inquiry`: the JSON body of a submit, held to the same rules as over HTTP. It may have
+`traceparent` and `tracestate`, to be gone on with where requests are traced; other fields are not looked at. With the
+service on `[sources] providers = ["redis_stream"]`, this queues one:
 
     redis-cli XADD inquiries '*' inquiry '{"body": "Charged twice.", "sender_email": "ana@example.org"}'
 

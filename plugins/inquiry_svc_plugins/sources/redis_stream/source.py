@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 Reason: TypeAlias = Literal["invalid", "failed", "too_many_deliveries"]
 
 FIELD: Final = b"inquiry"
+_CALLER: Final = (b"traceparent", b"tracestate")
 _MEASURE_EVERY_S: Final = 5.0
 
 
@@ -134,7 +135,8 @@ class RedisStreamSource:
         if FIELD not in message.fields:
             raise InquiryInvalid([f"it has no field {FIELD.decode()!r}"])
         key = f"{self._stream.name} {message.id}"
-        return await submit(message.fields[FIELD], key=key, received_at=message.added_at)
+        caller = {name.decode(): message.fields[name].decode("latin-1") for name in _CALLER if name in message.fields}
+        return await submit(message.fields[FIELD], key=key, received_at=message.added_at, caller=caller)
 
     async def _put_aside(self, message: Message, reason: Reason, told: str) -> None:
         await self._stream.put_aside(message, told)

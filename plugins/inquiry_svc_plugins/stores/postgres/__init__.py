@@ -68,5 +68,13 @@ def schema(settings: PostgresSettings, host: Host) -> Schema:
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
     instead = "use pg_dump and pg_restore, as docs/backups.md tells"
-    upkeep = Upkeep(migrate, backups_instead=instead, schema=schema)
-    return [Provider("postgres", open_postgres, PostgresSettings, extra="postgres", upkeep=upkeep)]
+    return [
+        Provider(
+            "postgres",
+            open_postgres,
+            PostgresSettings,
+            extra="postgres",
+            db_system="postgresql",
+            upkeep=Upkeep(migrate, backups_instead=instead, schema=schema),
+        )
+    ]

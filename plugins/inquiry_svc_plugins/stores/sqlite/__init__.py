@@ -82,4 +82,4 @@ def _path(settings: SqliteSettings, host: Host) -> Path:
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
     upkeep = Upkeep(migrate, Backups(save_backup, verify_backup, restore_backup), schema=schema)
-    return [Provider("sqlite", open_sqlite, SqliteSettings, upkeep=upkeep)]
+    return [Provider("sqlite", open_sqlite, SqliteSettings, db_system="sqlite", upkeep=upkeep)]
