@@ -21,6 +21,7 @@ from inquiry_svc.cli.dashboard import dashboard
 from inquiry_svc.cli.doctor import doctor
 from inquiry_svc.cli.evaluate import evaluate
 from inquiry_svc.cli.health import health
+from inquiry_svc.cli.logs import logs
 from inquiry_svc.cli.metrics import metrics
 from inquiry_svc.cli.migrate import migrate
 from inquiry_svc.cli.plugins import plugins
@@ -72,7 +73,7 @@ def build_commands() -> click.Group:
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
         *(serve, health, classify, evaluate, plugins, config, migrate, backup, restore),
-        *(metrics, alerts, dashboard, doctor),
+        *(metrics, alerts, dashboard, doctor, logs),
     ):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))
