@@ -9,24 +9,31 @@ import time
 from bisect import bisect_left
 
 from inquiry_svc.metrics import Distribution, Exemplar, HistogramSeries
-from inquiry_svc.tracing import CURRENT
+from inquiry_svc.tracing import CURRENT, Span
 
 
 class ExemplifiedSeries(HistogramSeries):
     """Takes an exemplar from the task that observes, if its span is recorded: others lead nowhere."""
 
-    __slots__ = ("_exemplars",)
+    __slots__ = ("_latest",)
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         super().__init__(bounds)
-        self._exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
+        self._latest: list[tuple[Span, float, float] | None] = [None] * (len(bounds) + 1)
+        """Span, value and moment: an exemplar is made of them when somebody asks, which is rarer."""
 
     def observe(self, value: float) -> None:
         super().observe(value)
         span = CURRENT.get()
         if span is not None and span.is_recorded:
-            exemplar = Exemplar(span.trace_id, span.span_id, float(value), time.time())
-            self._exemplars[bisect_left(self._bounds, value)] = exemplar
+            self._latest[bisect_left(self._bounds, value)] = (span, float(value), time.time())
 
     def distribution(self) -> Distribution:
-        return Distribution(self.cumulative(), self.sum, tuple(self._exemplars))
+        return Distribution(self.cumulative(), self.sum, tuple(map(_exemplar, self._latest)))
+
+
+def _exemplar(latest: tuple[Span, float, float] | None) -> Exemplar | None:
+    if latest is None:
+        return None
+    span, value, at = latest
+    return Exemplar(span.trace_id, span.span_id, value, at)

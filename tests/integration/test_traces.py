@@ -405,20 +405,26 @@ async def test_what_the_service_does_for_nobody_leaves_no_span() -> None:
     assert traced.collector.spans() == []
 
 
-def test_untraced_requests_load_nothing_for_tracing_and_name_no_trace() -> None:
+def test_untraced_requests_load_and_run_nothing_of_tracing_and_name_no_trace() -> None:
     script = """
 import asyncio, sys
 from inquiry_svc.testing.running import running_service
 
+ran = set()
+
 async def main():
+    sys.setprofile(lambda frame, event, argument: ran.add(frame.f_code.co_filename))
     async with running_service({"store.provider": "sqlite", "cache.provider": "memory"}) as running:
         for body in ({"body": "Charged twice.", "sender_email": "ana@example.org"}, {}):
             async with running.client.post("/api/v1/inquiries/submit", json=body) as answer:
                 text = await answer.text()
                 print(answer.status, "trace_id" in text, "traceresponse" in answer.headers)
     print(sorted(name for name in sys.modules if name.startswith(("opentelemetry", "google"))))
+    sys.setprofile(None)
+    of_tracing = ("/tracing.py", "/traced.py", "/exemplars.py", "/outbox.py", "/tracer.py")
+    print(any(file.endswith("inquiry_svc/pipeline.py") for file in ran), [f for f in ran if f.endswith(of_tracing)])
 
 asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines() == ["201 False False", "422 False False", "[]"]
+    assert done.stdout.splitlines() == ["201 False False", "422 False False", "[]", "True []"]
