@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES
+from inquiry_svc.inquiries import AXES, CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES
+from inquiry_svc.measures import MEASURES
 from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
@@ -162,6 +163,24 @@ MODEL_ACCURACY: Final = Gauge(
     "the mean of those that got any. For an alert, which needs a window and a number, divide model_feedback_total.",
     {"model_name": OPEN, "category": CATEGORIES},
     across="mean",
+)
+EXPECTED_CORRECT: Final = Counter(
+    "model_expected_correct_total",
+    "Labels that should be right by the model's own word: the confidences of what it said of the inquiries in "
+    "inquiry_observations_total, added up. Divided by how many these are, its accuracy before anybody looked.",
+    {"model_name": OPEN, "axis": tuple(AXES)},
+)
+OBSERVATIONS: Final = Counter(
+    "inquiry_observations_total",
+    "Inquiries stored, by the bin of each measure that they fell into: at most 256 a second of each process.",
+    {"model_name": OPEN, "measure": tuple(MEASURES), "bin": OPEN},
+)
+PROFILE_SHARE: Final = Gauge(
+    "model_profile_share",
+    "Share of each bin of inquiry_observations_total in what the model was trained on, held out. Adds up to 1 for each "
+    "measure; not there for a model without a profile.",
+    {"model_name": OPEN, "measure": tuple(MEASURES), "bin": OPEN},
+    across="max",
 )
 CLASSIFIER_FALLBACKS: Final = Counter(
     "classifier_fallbacks_total",

@@ -30,6 +30,7 @@ from inquiry_svc.inquiries import (
     Urgency,
     Verdict,
 )
+from inquiry_svc.profiles import Profile
 from inquiry_svc.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class Explainer(Protocol):
         The labels and margins are those of `classify`, and each axis adds up as `inquiry_svc.explanations` says.
         Called while `classify` is, which it must not hold up, and a few times at once.
         """
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """What a classifier may know besides: what its model was trained on, so that other mail is noticed."""
+
+    @property
+    def profile(self) -> Profile | None:
+        """Of the model that answers now; None where nobody kept it."""
 
 
 class Router(Protocol):

@@ -30,6 +30,7 @@ from inquiry_svc.contracts import (
     Source,
     Store,
 )
+from inquiry_svc.drift import Drift
 from inquiry_svc.errors import ConfigurationError, InquiryNotFound, PluginError
 from inquiry_svc.events import Resolved, Reviewed
 from inquiry_svc.exemplars import ExemplifiedSeries
@@ -188,6 +189,9 @@ async def open_service(
             cache_timeout_s=settings.cache.timeout_s,
             review_below=settings.review.below_confidence,
         )
+        drift = Drift([classifier, fallback], metrics)
+        manager.register(drift, name="drift")
+        stack.callback(manager.unregister, drift)
         admission = Admission(settings.batching.places, metrics)
         watchers = Watchers(manager, metrics)
         pipeline = Pipeline(
@@ -237,6 +241,7 @@ async def open_service(
             tracer=tracer,
         )
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
+        await enter(drift.counted())
         await enter(pipeline.running())
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):

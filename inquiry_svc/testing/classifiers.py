@@ -7,7 +7,7 @@
                 yield classifier
 
 How right its answers are is not asked here: `inquiry-svc evaluate` tells. One that can say why inherits
-`ExplainerContract` too, with the same fixture.
+`ExplainerContract` too, one that knows its training `ProfiledContract`, with the same fixture.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Final
 
 import pytest
 
-from inquiry_svc.contracts import Classifier, Explainer
+from inquiry_svc.contracts import Classifier, Explainer, Profiled
 from inquiry_svc.explanations import TOLERANCE as EXPLANATION_TOLERANCE
 from inquiry_svc.explanations import Explanation, contest, margin_between
 from inquiry_svc.inquiries import AXES, Text, Verdict
 from inquiry_svc.leaving_out import NAMED, leave_out
+from inquiry_svc.measures import MEASURES, words_of
 
 TOLERANCE: Final = 1e-6
 """How far two answers to one text may be apart, and the scores of an axis from adding up to 1."""
@@ -180,6 +181,30 @@ class ExplainerContract:
         for text in ORDINARY:
             assert (await explained(classifier, text)).model == classifier.model
         assert await classifier.classify(ORDINARY) == before
+
+
+class ProfiledContract:
+    """Inherit it beside `ClassifierContract`."""
+
+    @pytest.fixture
+    async def classifier(self) -> Classifier:
+        raise NotImplementedError("override the fixture `classifier`")
+
+    async def test_its_profile_has_a_share_of_every_bin(self, classifier: Classifier) -> None:
+        assert isinstance(classifier, Profiled), "it has no `profile`: see `inquiry_svc.contracts.Profiled`"
+        profile = classifier.profile
+        assert profile is not None
+        for measure, bins in MEASURES.items():
+            shares = profile.shares[measure]
+            assert tuple(shares) == bins
+            assert min(shares.values()) > 0
+            assert abs(sum(shares.values()) - 1) < 1e-3, measure
+
+    async def test_it_knows_words_as_they_are_looked_up(self, classifier: Classifier) -> None:
+        assert isinstance(classifier, Profiled)
+        known = classifier.profile.known_words if classifier.profile else frozenset()
+        assert known
+        assert [word for word in known if words_of(Text("", word)) != {word}] == []
 
 
 async def explained(classifier: Classifier, text: Text) -> Explanation:

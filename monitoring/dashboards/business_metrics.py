@@ -30,7 +30,7 @@ BUSINESS_METRICS: Final = Dashboard(
             "Inquiries of the last day by category.",
             {"{{category}}": 'sum by (category) (increase(inquiry_category_total{job="inquiry-svc"}[1d]))'},
             form="pie",
-            runbooks=("CategoryDrift",),
+            runbooks=("InquiryDrift",),
         ),
         Panel(
             "Who gets the work?",

@@ -13,6 +13,11 @@ def _accuracy(metric: str, label: str) -> dict[str, str]:
     return {f"{{{{{label}}}}}": f'{right} / (sum by ({label}) (increase({metric}{{job="inquiry-svc"}}[7d])) > 0)'}
 
 
+def _measured(metric: str) -> str:
+    right = f'sum(increase({metric}{{job="inquiry-svc",correct="true"}}[7d]))'
+    return f'{right} / (sum(increase({metric}{{job="inquiry-svc"}}[7d])) > 0)'
+
+
 MODEL_PERFORMANCE: Final = Dashboard(
     "model-performance",
     "Model Performance",
@@ -91,6 +96,31 @@ MODEL_PERFORMANCE: Final = Dashboard(
             _accuracy("model_urgency_feedback_total", "urgency"),
             form="bars",
             limits=Below(0.75, 0.6),
+        ),
+        Panel(
+            "How right should it be?",
+            "share",
+            "The mean confidence of 7 days: what the model expects to have right, before anybody looks. Beside it what "
+            "people found, who mostly see what it was unsure of. Of mail that it does not know it expects too much.",
+            {
+                "{{axis}}, expected by {{model_name}}": "sum by (model_name, axis) "
+                '(increase(model_expected_correct_total{job="inquiry-svc"}[7d])) / on (model_name) group_left () '
+                "(sum by (model_name) "
+                '(increase(inquiry_observations_total{job="inquiry-svc",measure="category"}[7d])) > 0)',
+                "category, found": _measured("model_feedback_total"),
+                "sentiment, found": _measured("model_sentiment_feedback_total"),
+                "urgency, found": _measured("model_urgency_feedback_total"),
+            },
+            runbooks=("ConfidenceKpiMissed", "AccuracyKpiMissed"),
+        ),
+        Panel(
+            "Has the mail changed?",
+            "score",
+            "How far inquiries are, by each measure, from those before them: the population stability index, small "
+            "below 0.1. Against the training it is to be looked at: it says which mail the model was not made for.",
+            {"{{measure}} against {{against}}": "max by (measure, against) (measure:inquiry_observations:psi)"},
+            limits=Above(0.1, 0.25),
+            runbooks=("InquiryDrift",),
         ),
         Panel(
             "What does it predict?",

@@ -20,7 +20,7 @@ from inquiry_svc.evaluation import evaluate
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract
+from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
@@ -28,7 +28,7 @@ from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_mode
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 
 
-class TestXgboost(ClassifierContract, ExplainerContract):
+class TestXgboost(ClassifierContract, ExplainerContract, ProfiledContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
@@ -151,7 +151,7 @@ def refusal(folder: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", ["linear.npz", "trees.npz", "category.ubj", "manifest.json"])
+@pytest.mark.parametrize("name", ["linear.npz", "trees.npz", "category.ubj", "profile.json", "manifest.json"])
 def test_a_model_with_a_file_missing_or_cut_off_is_refused(folder: Path, name: str) -> None:
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[: len(whole) // 2])

@@ -33,6 +33,7 @@ def test_a_gauge_that_is_no_amount_is_not_added_up_over_workers() -> None:
     assert not_added == {
         "customer_satisfaction_score",
         "model_accuracy_score",
+        "model_profile_share",
         "model_version_info",
         "review_queue_oldest_age_seconds",
         "review_queue_size",

@@ -20,6 +20,7 @@ from inquiry_svc.contracts import Classifier, Host, Provider
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Model, Text, Verdict
+from inquiry_svc.profiles import Profile
 
 if TYPE_CHECKING:
     import click
@@ -51,6 +52,10 @@ class XgboostClassifier:
     @property
     def model(self) -> Model:
         return self._model.identity
+
+    @property
+    def profile(self) -> Profile | None:
+        return self._model.profile
 
     async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
         if sum(len(text.subject) + len(text.body) for text in texts) <= MAX_INLINE_CHARACTERS:

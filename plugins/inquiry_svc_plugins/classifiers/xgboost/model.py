@@ -1,7 +1,8 @@
 """A trained model on disk and in memory: read and checked once, then asked for scores.
 
 A model folder holds `manifest.json` (what the model is, with a digest of each other file), `linear.npz` and
-`trees.npz` (plain arrays, no pickle), XGBoost's own `<axis>.ubj`, and `MODEL_CARD.md` for people. Nothing here trains.
+`trees.npz` (plain arrays, no pickle), XGBoost's own `<axis>.ubj`, `profile.json`, which decides no answer, and
+`MODEL_CARD.md` for people. Nothing here trains.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc.profiles import Profile
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
@@ -26,6 +28,7 @@ from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
+PROFILE: Final = "profile.json"
 _CURE: Final = "train it anew with 'inquiry-svc train', or leave [classifier.xgboost] model empty for the packaged one"
 
 
@@ -37,6 +40,8 @@ class TriageModel:
     """One for each of `AXES`."""
     temperatures: Mapping[str, float]
     """Each axis's margins are divided by it, so that the confidence is the share of right answers."""
+    profile: Profile | None = None
+    """None for a model that was trained before there were any."""
 
     def verdicts(self, texts: Sequence[Text]) -> list[Verdict]:
         """A verdict for each text, in order; a text's verdict does not depend on the others."""
@@ -78,6 +83,7 @@ def load_model(folder: Path) -> TriageModel:
         linear=LinearLayer.from_arrays(linear),
         forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
         temperatures={axis: float(trees[f"{axis}_temperature"]) for axis in AXES},
+        profile=_read_profile(folder / PROFILE, manifest["profile"]) if "profile" in manifest else None,
     )
 
 
@@ -107,6 +113,14 @@ def _read_checked(path: Path, digest: str) -> bytes:
     if digest_of(content) != digest:
         raise ConfigurationError(f"{path} is not the file that {MANIFEST} lists (its digest differs); {_CURE}")
     return content
+
+
+def _read_profile(path: Path, digest: str) -> Profile:
+    content = _read_checked(path, digest)
+    try:
+        return Profile.from_json(content)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}; {_CURE}") from error
 
 
 def _read_arrays(path: Path, contents: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:

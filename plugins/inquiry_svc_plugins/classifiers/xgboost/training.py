@@ -102,7 +102,7 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
         on_step()
         linear, scores = _train_linear(features, rows, answers, folds, on_step)
         inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
-        weights = _row_weights(rows)
+        weights = row_weights(rows)
         axes = {axis: _train_axis(axis, inputs, answers[axis], weights, folds, on_step) for axis in AXES}
     return Trained(linear, axes, folds, by_source)
 
@@ -121,7 +121,8 @@ def _answers(rows: Sequence[LabelledText], axis: str) -> NDArray[np.int64]:
     return np.array([places.get(row.label(axis), -1) for row in rows], np.int64)
 
 
-def _row_weights(rows: Sequence[LabelledText]) -> Floats:
+def row_weights(rows: Sequence[LabelledText]) -> Floats:
+    """1 for each row and for each group of rows."""
     sizes = Counter((row.source, row.group) for row in rows if row.group is not None)
     return np.array([1.0 if row.group is None else 1 / sizes[row.source, row.group] for row in rows])
 
@@ -152,7 +153,7 @@ def _train_linear(
     matrix = _matrix(features, idf)
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
-    root_weights = np.sqrt(_row_weights(rows))[:, None] * known
+    root_weights = np.sqrt(row_weights(rows))[:, None] * known
     whole = _solve(matrix, targets, root_weights, np.zeros_like(targets))
     on_step()
     scores = np.empty((len(rows), LABELS), np.float32)

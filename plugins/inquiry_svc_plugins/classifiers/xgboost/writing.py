@@ -23,7 +23,8 @@ from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
-from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
 
 MODEL_VERSION: Final = "1"
@@ -54,7 +55,9 @@ def write_model(trained: Trained, rows: Sequence[LabelledText], folder: Path) ->
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     files = {name: digest_of(content) for name, content in contents.items()}
-    manifest = _manifest(trained, rows, files)
+    profile = profile_of(trained, rows).as_json().encode()
+    (folder / PROFILE).write_bytes(profile)
+    manifest = {**_manifest(trained, rows, files), "profile": digest_of(profile)}
     (folder / CARD).write_text(_card(manifest), encoding="utf-8")
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
