@@ -1,14 +1,15 @@
-"""How the commands look after a store: migrations and backups, offered on its `Provider`."""
+"""How the commands look after a store and into it: migrations, backups, reading alone, offered on its `Provider`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inquiry_svc.contracts import Host
+    from inquiry_svc.contracts import Host, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,8 @@ class Upkeep:
     schema: Callable[[Any, Host], Schema] | None = None
     """How far the schema is. Changes nothing; asked while services serve. Raises `ConfigurationError` where it is out
     of reach. None: it has no schema."""
+    open_to_read: Callable[[Any, Host], AbstractAsyncContextManager[Store]] | None = None
+    """Open what is stored so that the database itself refuses every write, a migration too, while services may be
+    writing. Raises `ConfigurationError` where there is nothing to read or the schema is another. None: no other process
+    can see what it holds.
+    """

@@ -19,6 +19,7 @@ from inquiry_svc.cli.classify import classify
 from inquiry_svc.cli.config import config
 from inquiry_svc.cli.dashboard import dashboard
 from inquiry_svc.cli.doctor import doctor
+from inquiry_svc.cli.drift import drift
 from inquiry_svc.cli.evaluate import evaluate
 from inquiry_svc.cli.health import health
 from inquiry_svc.cli.logs import logs
@@ -72,7 +73,7 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, evaluate, plugins, config, migrate, backup, restore),
+        *(serve, health, classify, evaluate, drift, plugins, config, migrate, backup, restore),
         *(metrics, alerts, dashboard, doctor, logs),
     ):
         commands.add_command(command)

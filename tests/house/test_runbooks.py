@@ -130,8 +130,10 @@ def test_an_option_or_a_command_that_we_have_not_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("command", ALONE)
-def test_a_command_of_ours_runs(command: str) -> None:
-    code, out, err = run_command(*shlex.split(command)[1:])
+def test_a_command_of_ours_runs(command: str, tmp_path: Path) -> None:
+    environ = {"INQUIRY_SERVER__DATA_DIR": str(tmp_path)}
+    assert run_command("migrate", environ=environ)[0] == 0  # some look into a store
+    code, out, err = run_command(*shlex.split(command)[1:], environ=environ)
     assert (code, err) == (0, "")
     assert out
 

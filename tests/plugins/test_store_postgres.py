@@ -11,9 +11,16 @@ import pytest
 from inquiry_svc.contracts import Host
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.reading import ReadingContract
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
 from inquiry_svc.upkeep import Schema
-from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres, register_stores, schema
+from inquiry_svc_plugins.stores.postgres import (
+    PostgresSettings,
+    open_postgres,
+    open_to_read,
+    register_stores,
+    schema,
+)
 from tests.servers.postgres import PostgresServer, postgres_server
 
 NUMBERS = itertools.count()
@@ -53,6 +60,21 @@ def test_how_far_the_schema_is_can_be_asked_and_changes_nothing(server: Postgres
     assert asked() == Schema(0, 1)
     with pytest.raises(ConfigurationError, match="can't be opened"):
         schema(PostgresSettings("postgresql://127.0.0.1:1/x"), Host(Path(), Metrics()))
+
+
+class TestReadingPostgres(ReadingContract):
+    @pytest.fixture
+    def url(self, server: PostgresServer) -> Iterator[str]:
+        with server.database(f"test_{next(NUMBERS)}", template="template0") as url:
+            yield url
+
+    @pytest.fixture
+    def open_store(self, url: str) -> OpenStore:
+        return opener(url)
+
+    @pytest.fixture
+    def open_to_read(self, url: str) -> OpenStore:
+        return lambda: open_to_read(PostgresSettings(url), Host(Path(), Metrics()))
 
 
 def test_it_is_offered_as_postgres() -> None:

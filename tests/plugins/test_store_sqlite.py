@@ -23,11 +23,12 @@ from inquiry_svc.contracts import Filters, Host, Store
 from inquiry_svc.errors import ConfigurationError, StoreUnavailable
 from inquiry_svc.inquiries import IdempotencyKey, Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.reading import ReadingContract
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
 from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
-from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, register_stores, schema
+from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, open_to_read, register_stores, schema
 
 PACKAGE = "inquiry_svc_plugins.stores.sqlite"
 KILLS = 15
@@ -37,6 +38,16 @@ class TestSqliteStore(DurableStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
         return opener(tmp_path, busy_timeout_s=10)  # two processes take turns, however slow the disk is
+
+
+class TestReadingSqlite(ReadingContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        return opener(tmp_path)
+
+    @pytest.fixture
+    def open_to_read(self, tmp_path: Path) -> OpenStore:
+        return lambda: open_to_read(SqliteSettings(), Host(tmp_path, Metrics()))
 
 
 def opener(folder: Path, path: str = "", readers: int = 2, busy_timeout_s: float = 0.05) -> OpenStore:

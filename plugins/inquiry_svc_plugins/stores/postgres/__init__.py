@@ -49,6 +49,17 @@ async def open_postgres(settings: PostgresSettings, host: Host) -> AsyncIterator
         yield PostgresStore(writers, readers)
 
 
+@asynccontextmanager
+async def open_to_read(settings: PostgresSettings, host: Host) -> AsyncIterator[Store]:
+    from inquiry_svc_plugins.stores.postgres.connections import Connections
+    from inquiry_svc_plugins.stores.postgres.migrating import require_readable
+    from inquiry_svc_plugins.stores.postgres.store import PostgresStore
+
+    await require_readable(settings)
+    async with Connections(settings, settings.readers, "reader") as readers:
+        yield PostgresStore(readers, readers)
+
+
 def migrate(settings: PostgresSettings, host: Host) -> Sequence[int]:
     import asyncio
 
@@ -75,6 +86,6 @@ def register_stores() -> Iterable[Provider[Store]]:
             PostgresSettings,
             extra="postgres",
             db_system="postgresql",
-            upkeep=Upkeep(migrate, backups_instead=instead, schema=schema),
+            upkeep=Upkeep(migrate, backups_instead=instead, schema=schema, open_to_read=open_to_read),
         )
     ]

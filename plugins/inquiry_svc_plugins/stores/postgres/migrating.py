@@ -18,7 +18,7 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
-from inquiry_svc_plugins.stores.postgres.connections import connect_options
+from inquiry_svc_plugins.stores.postgres.connections import Role, connect_options
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,16 @@ async def require_schema(settings: PostgresSettings) -> None:
             )
         if missing:
             await _migrate(connection)
+
+
+async def require_readable(settings: PostgresSettings) -> None:
+    """Raises `ConfigurationError` when the server, or a replica, can't be reached or its schema is behind."""
+    async with _connected(settings, "reader") as connection:
+        missing = _missing(await _version(connection))
+        if missing:
+            raise ConfigurationError(
+                f'store "postgres": the schema lacks migration {missing[0][0]}; run inquiry-svc migrate'
+            )
 
 
 async def migrate(settings: PostgresSettings) -> Sequence[int]:
@@ -87,9 +97,9 @@ async def _warn_if_not_durable(connection: Any) -> None:
 
 
 @asynccontextmanager
-async def _connected(settings: PostgresSettings) -> AsyncIterator[Any]:
+async def _connected(settings: PostgresSettings, role: Role = "writer") -> AsyncIterator[Any]:
     try:
-        connection = await asyncpg.connect(settings.url, **connect_options(settings, "writer"))
+        connection = await asyncpg.connect(settings.url, **connect_options(settings, role))
         try:
             yield connection
         finally:

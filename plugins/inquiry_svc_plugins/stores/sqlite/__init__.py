@@ -45,6 +45,22 @@ async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Sto
         await store.close()
 
 
+@asynccontextmanager
+async def open_to_read(settings: SqliteSettings, host: Host) -> AsyncIterator[Store]:
+    import asyncio
+
+    from inquiry_svc_plugins.stores.sqlite.database import open_read_only
+    from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
+
+    path = _path(settings, host)
+    writer, *readers = await asyncio.to_thread(open_read_only, path, settings.busy_timeout_s, settings.readers)
+    store = SqliteStore(path, writer, readers)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 def migrate(settings: SqliteSettings, host: Host) -> Sequence[int]:
     from inquiry_svc_plugins.stores.sqlite.database import migrate_database
 
@@ -81,5 +97,6 @@ def _path(settings: SqliteSettings, host: Host) -> Path:
 
 @hookimpl
 def register_stores() -> Iterable[Provider[Store]]:
-    upkeep = Upkeep(migrate, Backups(save_backup, verify_backup, restore_backup), schema=schema)
+    backups = Backups(save_backup, verify_backup, restore_backup)
+    upkeep = Upkeep(migrate, backups, schema=schema, open_to_read=open_to_read)
     return [Provider("sqlite", open_sqlite, SqliteSettings, db_system="sqlite", upkeep=upkeep)]

@@ -49,6 +49,26 @@ def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqli
         raise refusal(path, error) from error
 
 
+def open_read_only(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqlite3.Connection, ...]:
+    """As many connections as the above, none of which can write. Raises as the above, and where there is no file."""
+    if not path.exists():
+        raise refused(path, "does not exist: name the folder of the service with --data-dir")
+    newest = max(number for number, _ in read_migrations(__package__))
+    try:
+        with ExitStack() as opened:
+            connections = tuple(
+                _configured(opened.enter_context(closing(connect(path, "ro", busy_timeout_s))))
+                for _ in range(1 + readers)
+            )
+            (version,) = connections[0].execute("PRAGMA user_version").fetchone()
+            if version != newest:
+                raise refused(path, f"has schema {version}, this release reads {newest}: run inquiry-svc migrate")
+            opened.pop_all()
+            return connections
+    except sqlite3.DatabaseError as error:
+        raise refusal(path, error) from error
+
+
 def migrate_database(path: Path, busy_timeout_s: float) -> Sequence[int]:
     """The numbers of the migrations that were applied; a file that does not exist gets all. Raises as the above."""
     make_folder(path)
