@@ -26,6 +26,7 @@ from inquiry_svc.cli.logs import logs
 from inquiry_svc.cli.metrics import metrics
 from inquiry_svc.cli.migrate import migrate
 from inquiry_svc.cli.plugins import plugins
+from inquiry_svc.cli.replay import replay
 from inquiry_svc.cli.restore import restore
 from inquiry_svc.cli.serve import serve
 from inquiry_svc.errors import ConfigurationError, InquiryServiceError
@@ -73,7 +74,7 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, evaluate, drift, plugins, config, migrate, backup, restore),
+        *(serve, health, classify, evaluate, drift, replay, plugins, config, migrate, backup, restore),
         *(metrics, alerts, dashboard, doctor, logs),
     ):
         commands.add_command(command)

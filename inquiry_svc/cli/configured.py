@@ -14,7 +14,7 @@ import click
 import pluggy
 
 from inquiry_svc.config import Effective, load_settings
-from inquiry_svc.contracts import Classifier, Host
+from inquiry_svc.contracts import Classifier, Host, Router
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, build_manager
@@ -43,10 +43,22 @@ def configured(file: Path | None = None, options: Mapping[tuple[str, ...], Any] 
 @asynccontextmanager
 async def open_classifier(found: Configured) -> AsyncIterator[Classifier]:
     """The chosen classifier alone, without a service around it."""
+    async with _opened(found, "classifier", found.settings.classifier.provider) as classifier:
+        yield classifier
+
+
+@asynccontextmanager
+async def open_router(found: Configured) -> AsyncIterator[Router]:
+    """The chosen router alone."""
+    async with _opened(found, "router", found.settings.router.provider) as router:
+        yield router
+
+
+@asynccontextmanager
+async def _opened(found: Configured, kind: str, name: str) -> AsyncIterator[Any]:
     with TemporaryDirectory(prefix="inquiry-svc-") as folder:
-        opener = Opener(found.settings, found.offers, Host(Path(folder), Metrics()))
-        async with opener.open("classifier", found.settings.classifier.provider) as classifier:
-            yield classifier
+        async with Opener(found.settings, found.offers, Host(Path(folder), Metrics())).open(kind, name) as provider:
+            yield provider
 
 
 def config_option(command: CommandT) -> CommandT:
