@@ -49,7 +49,7 @@ def register_routes(service):
 DOCKER: Final = """#!/bin/sh
 # docker compose logs [-f] [--no-log-prefix] [--since AGO] [SERVICE]
 [ "$1 $2" = "compose logs" ] || exit 64
-prefix="api-1  | "
+prefix="inquiry-svc-1  | "
 for word; do [ "$word" = --no-log-prefix ] && prefix=; done
 echo "${prefix}a line of something else"
 while read -r line; do printf '%s%s\\n' "$prefix" "$line"; done < app.log
