@@ -7,7 +7,7 @@ of work took and how it ended, never what an inquiry says or who sent it: attrib
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -62,6 +62,7 @@ class Tracer(Protocol):
 
 CURRENT: Final[ContextVar[Span | None]] = ContextVar("span", default=None)
 """The span in which this task works: for log lines, problems and exemplars."""
+_NO_PART: Final = nullcontext()
 
 
 @contextmanager
@@ -86,15 +87,14 @@ def begin_trace(
             CURRENT.reset(before)
 
 
-@contextmanager
-def part_of_trace(tracer: Tracer, name: str, kind: Kind, attributes: Mapping[str, Attribute]) -> Iterator[Span | None]:
+def part_of_trace(
+    tracer: Tracer, name: str, kind: Kind, attributes: Mapping[str, Attribute]
+) -> AbstractContextManager[Span | None]:
     """A span within the one in which the task works; None where there is none, or none that is recorded."""
     current = CURRENT.get()
     if current is None or not current.is_recorded:
-        yield None
-        return
-    with begin_trace(tracer, name, kind, attributes) as span:
-        yield span
+        return _NO_PART
+    return begin_trace(tracer, name, kind, attributes)
 
 
 def traceresponse(span: Span) -> str:

@@ -43,10 +43,11 @@ _MAX_LINKS: Final = 1024
 
 
 class OtlpSpan:
-    __slots__ = ("_span",)
+    __slots__ = ("_span", "is_recorded")
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span
+        self.is_recorded = span.get_span_context().trace_flags.sampled
 
     @property
     def trace_id(self) -> str:
@@ -55,10 +56,6 @@ class OtlpSpan:
     @property
     def span_id(self) -> str:
         return trace.format_span_id(self._span.get_span_context().span_id)
-
-    @property
-    def is_recorded(self) -> bool:
-        return self._span.get_span_context().trace_flags.sampled  # still so when it has ended
 
     def set(self, name: str, value: Attribute) -> None:
         self._span.set_attribute(name, value)
