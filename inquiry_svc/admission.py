@@ -24,6 +24,11 @@ class Admission:
         metrics.series(INQUIRIES_IN_FLIGHT).follow(lambda: self._taken)
         self._refused = metrics.series(INQUIRIES_REFUSED)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not self._taken
+
     async def check(self) -> None:
         """Raise `Overloaded` when a newcomer would be refused now."""
         if self._full():

@@ -13,7 +13,7 @@ from inquiry_svc.measures import MEASURES
 from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
-COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "queue")
+COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "models", "queue")
 STAGES: Final = ("classify", "store")
 OPERATIONS: Final = ("save", "get", "list", "feedback", "resolve", "stats", "review_queue")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
@@ -191,6 +191,54 @@ CACHE_LOOKUPS: Final = Counter(
     "cache_lookups_total",
     "Texts looked up in the cache. Invalid: what came back was not what had been put. Error: the cache failed.",
     {"result": ("hit", "miss", "invalid", "error")},
+)
+
+CANDIDATES: Final = ("challenger", "shadow")
+LIMITS: Final = ("accuracy", "agreement", "latency", "errors")
+CANDIDATE_TEXTS: Final = Counter(
+    "model_candidate_texts_total",
+    "Texts that a candidate was to classify: the challenger's share, and those of which the shadow was asked besides.",
+    {"alias": CANDIDATES, "result": ("classified", "failed")},
+)
+CANDIDATE_DURATION: Final = Histogram(
+    "model_candidate_duration_seconds",
+    "Time of one call to a candidate: a batch of the challenger's share, or one text of the shadow's.",
+    {"alias": CANDIDATES},
+    buckets=_LATENCY_S,
+)
+CANDIDATE_CONFIDENCE: Final = Histogram(
+    "model_candidate_confidence",
+    "A candidate's confidence in the category.",
+    {"alias": CANDIDATES},
+    buckets=_CONFIDENCE,
+)
+CANDIDATE_AGREEMENT: Final = Counter(
+    "model_candidate_agreement_total",
+    "Texts that the champion answered and a candidate was asked of besides, by whether they agree on an axis.",
+    {"alias": CANDIDATES, "axis": tuple(AXES), "agrees": ("true", "false")},
+)
+ALIAS_FEEDBACK: Final = Counter(
+    "model_alias_feedback_total",
+    "Times that a person said the right label of an inquiry that the champion or the challenger of now had answered.",
+    {"alias": ("champion", "challenger"), "axis": tuple(AXES), "correct": ("true", "false")},
+)
+SECOND_OPINIONS: Final = Counter(
+    "model_second_opinions_total",
+    "Texts of which candidates were asked besides, and those dropped because the service was not idle for long enough.",
+    {"result": ("asked", "dropped")},
+)
+SECOND_OPINIONS_WAITING: Final = Gauge(
+    "model_second_opinions_waiting", "Texts that candidates will be asked of when nobody waits for an answer."
+)
+MODEL_SWAPS: Final = Counter(
+    "model_swaps_total",
+    "Times that a process took up what the registry says, and models that it refused: broken, missing, or another.",
+    {"result": ("done", "refused")},
+)
+CANARY_ROLLBACKS: Final = Counter(
+    "model_canary_rollbacks_total",
+    "Challengers taken down by the service itself, by the first limit that was crossed.",
+    {"limit": LIMITS},
 )
 
 BATCH_SIZE: Final = Histogram(

@@ -30,6 +30,7 @@ from inquiry_svc.inquiries import (
     Urgency,
     Verdict,
 )
+from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.profiles import Profile
 from inquiry_svc.upkeep import Upkeep
 
@@ -312,3 +313,5 @@ class Provider(Generic[T_co]):
     """What it holds is seen by its own process alone: as a store it is refused with several workers."""
     upkeep: Upkeep = field(default_factory=Upkeep)
     """Of a store: what `inquiry-svc migrate`, `backup` and `restore` call."""
+    model_folders: ModelFolders | None = None
+    """Of a classifier: what the registry of models and `inquiry-svc model` call. None: it has one model."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,8 +32,8 @@ _AT_ONCE: Final = 32
 
 
 class Drift:
-    def __init__(self, classifiers: Sequence[Classifier], metrics: Metrics) -> None:
-        """What these classifiers decided is measured against their profiles; they may come to have other models."""
+    def __init__(self, classifiers: Callable[[], Iterable[Classifier]], metrics: Metrics) -> None:
+        """What the classifiers that are open decided is measured against their profiles; they may change."""
         self._classifiers = classifiers
         self._metrics = metrics
         self._stored: deque[Outcome] = deque(maxlen=_KEPT)
@@ -83,7 +83,7 @@ class Drift:
             self._metrics.series(OBSERVATIONS, model_name=model_name, measure=measure, bin=found).inc(count)
 
     def _meet_models(self) -> None:
-        for classifier in self._classifiers:
+        for classifier in self._classifiers():
             model = classifier.model
             if model not in self._profiles:
                 self._profiles[model] = classifier.profile if isinstance(classifier, Profiled) else None

@@ -6,6 +6,7 @@
     ├── Overloaded                no place is free: try again after `retry_after_s`
     ├── Unavailable               a provider can't be reached or timed out: try again after `retry_after_s`
     │   └── StoreUnavailable      nothing was acknowledged
+    ├── PromotionRefused          a model misses a limit of the configuration; exit code 1
     ├── UpkeepFailed              a store can't be backed up or restored now; what was there before is as it was
     ├── InquiryInvalid            what was sent is not an inquiry: `reasons` says why
     ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
@@ -51,6 +52,10 @@ class Unavailable(InquiryServiceError):
 
 class StoreUnavailable(Unavailable):
     """The store is out of reach, full or read-only. What was being saved was not acknowledged."""
+
+
+class PromotionRefused(InquiryServiceError):
+    """A model misses a limit of the configuration: see `models.limits`. Nothing has changed; exit code 1."""
 
 
 class UpkeepFailed(InquiryServiceError):

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from inquiry_svc.catalogue import EXPLANATION_DURATION
-from inquiry_svc.contracts import Classifier, Explainer
+from inquiry_svc.contracts import Explainer
 from inquiry_svc.errors import CannotExplain, Overloaded, Unavailable
 from inquiry_svc.explanations import TOLERANCE, Explanation
 from inquiry_svc.inquiries import AXES, Model, Text
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.open_models import OpenModel, OpenModels
 
 MAX_AT_ONCE: Final = 4
 
 
 class Explaining:
-    def __init__(self, classifiers: Sequence[Classifier], *, metrics: Metrics, timeout_s: float) -> None:
-        """The first of the classifiers explains what none of them decided."""
-        self._classifiers = classifiers
+    def __init__(self, models: OpenModels, fallback: OpenModel, *, metrics: Metrics, timeout_s: float) -> None:
+        """The champion explains what none of these decided."""
+        self._models = models
+        self._fallback = fallback
         self._timeout_s = timeout_s
         self._duration_s = metrics.series(EXPLANATION_DURATION)
         self._running = 0
@@ -34,20 +35,22 @@ class Explaining:
 
         Raises `CannotExplain`, `Overloaded`, `Unavailable`.
         """
-        classifier = next((each for each in self._classifiers if each.model == decided_by), self._classifiers[0])
-        if not isinstance(classifier, Explainer):
-            raise CannotExplain(f"the classifier {classifier.model.name!r} can't say why")
-        if self._running >= MAX_AT_ONCE:
-            raise Overloaded(f"{MAX_AT_ONCE} explanations are being worked on")
-        self._running += 1
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                explanation = await classifier.explain(text)
-        except TimeoutError as error:
-            raise Unavailable(f"no explanation within {self._timeout_s:g} s") from error
-        finally:
-            self._running -= 1
+        with self._models.held() as line_up:
+            models = [*line_up.models, self._fallback]
+            classifier = next((each for each in models if each.model == decided_by), line_up.champion).classifier
+            if not isinstance(classifier, Explainer):
+                raise CannotExplain(f"the classifier {classifier.model.name!r} can't say why")
+            if self._running >= MAX_AT_ONCE:
+                raise Overloaded(f"{MAX_AT_ONCE} explanations are being worked on")
+            self._running += 1
+            started = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    explanation = await classifier.explain(text)
+            except TimeoutError as error:
+                raise Unavailable(f"no explanation within {self._timeout_s:g} s") from error
+            finally:
+                self._running -= 1
         self._duration_s.observe(time.perf_counter() - started)
         _refuse_nonsense(explanation)
         return explanation

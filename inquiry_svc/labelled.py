@@ -40,6 +40,17 @@ def read_labelled(paths: Iterable[Path]) -> list[LabelledText]:
     return [row for path in paths for row in _read_file(path)]
 
 
+def write_labelled(path: Path, rows: Iterable[LabelledText]) -> None:
+    """Rows as `read_labelled` reads them."""
+    lines = (
+        {"subject": row.text.subject, "body": row.text.body}
+        | {axis: row.label(axis) for axis in AXES}
+        | {"source": row.source, "group": row.group}
+        for row in rows
+    )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 def _read_file(path: Path) -> Iterator[LabelledText]:
     count = 0
     try:

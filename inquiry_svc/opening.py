@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from inquiry_svc.contracts import Host
@@ -22,14 +23,22 @@ class Opener:
     host: Host
 
     @asynccontextmanager
-    async def open(self, kind: str, name: str) -> AsyncIterator[Any]:
-        """The provider of this kind and name, closed on leaving. Raises `ConfigurationError`."""
+    async def open(self, kind: str, name: str, *, model: Path | None = None) -> AsyncIterator[Any]:
+        """The provider of this kind and name, with another model than its settings say where `model` is given.
+
+        Closed on leaving. Raises `ConfigurationError`.
+        """
         provider = self.offers.provider(kind, name)
         section = SECTIONS[kind]
+        settings = self.settings.of_providers[section, name]
+        if model is not None:
+            if provider.model_folders is None:
+                raise ConfigurationError(f"{kind} {name!r} has no models in folders; name one that has")
+            settings = replace(settings, **{provider.model_folders.setting: str(model)})
         async with AsyncExitStack() as stack:
             try:
                 with told_what_is_missing(kind, name, provider.extra):
-                    opening = provider.open(self.settings.of_providers[section, name], self.host)
+                    opening = provider.open(settings, self.host)
                     opened = await stack.enter_async_context(opening)
             except OSError as error:
                 raise ConfigurationError(f"{kind} {name!r} can't be opened: {error}; see [{section}.{name}]") from error

@@ -40,6 +40,12 @@ from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.health import Component, Health
 from inquiry_svc.inquiries import Feedback, Inquiry, Model, Outcome, Prediction, Text
 from inquiry_svc.metrics import HistogramSeries, Metrics, Snapshot
+from inquiry_svc.models.canary import Canary
+from inquiry_svc.models.named import Names
+from inquiry_svc.models.open_models import OpenModel
+from inquiry_svc.models.registry import Registry
+from inquiry_svc.models.second_opinions import SecondOpinions
+from inquiry_svc.models.swapping import swapping
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
@@ -49,7 +55,7 @@ from inquiry_svc.recording import begin_with
 from inquiry_svc.settings import NO_TRACER, Settings
 from inquiry_svc.sources import Sources
 from inquiry_svc.store_gauges import store_gauges_kept_current
-from inquiry_svc.traced import TracedCache, TracedClassifier, TracedRouter, TracedStore
+from inquiry_svc.traced import TracedCache, TracedRouter, TracedStore
 from inquiry_svc.tracing import Tracer
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
@@ -72,6 +78,7 @@ class Service:
     pipeline: Pipeline
     workload: Workload
     watchers: Watchers
+    canary: Canary
     explaining: Explaining
     sources: Sources
     tracer: Tracer | None
@@ -117,6 +124,7 @@ class Service:
     async def give_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
         """A person says what the inquiry should have been. Raises `InquiryNotFound`."""
         outcome = await self.store.add_feedback(inquiry_id, feedback)
+        self.canary.reviewed(outcome)
         self.watchers.tell(Reviewed(outcome))
         return outcome
 
@@ -150,8 +158,11 @@ async def open_service(
             tracer = await enter(opener.open("tracer", settings.tracing.provider))
         opened_store: Store = await enter(opener.open("store", settings.store.provider))
         cache: Cache | None = await enter(opener.open("cache", settings.cache.provider))
-        fallback: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
-        classifier: Classifier = await enter(opener.open("classifier", settings.classifier.provider))
+        stand_in: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
+        fallback = OpenModel(stand_in, metrics, tracer, span="fallback classifier")
+        registry = Registry(host.data_dir)
+        names = Names(registry, settings.classifier.provider)
+        swapper = await enter(swapping(names, opener, metrics, tracer, canary_share=settings.models.canary_share))
         router: Router = await enter(opener.open("router", settings.router.provider))
         exporters: dict[str, Exporter] = {
             name: await enter(opener.open("exporter", name)) for name in settings.exporters.providers
@@ -161,13 +172,10 @@ async def open_service(
             name: await enter(opener.open("source", name)) for name in settings.sources.providers
         }
 
-        explaining = Explaining([classifier, fallback], metrics=metrics, timeout_s=settings.classifier.timeout_s)
         store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         if tracer is not None:
             if cache is not None:
                 cache = TracedCache(cache, tracer, offers.provider("cache", settings.cache.provider))
-            fallback = TracedClassifier(fallback, tracer, "fallback classifier")
-            classifier = TracedClassifier(classifier, tracer, "classifier")
             router = TracedRouter(router, tracer, settings.router.provider)
             store = TracedStore(
                 opened_store,
@@ -179,9 +187,17 @@ async def open_service(
         workload = Workload()
         await enter(workload.kept_current(store))
         await enter(store_gauges_kept_current(store, metrics))
+        admission = Admission(settings.batching.places, metrics)
+        second_opinions = SecondOpinions(
+            swapper.open_models,
+            metrics,
+            nobody_waits=lambda: admission.is_empty,
+            timeout_s=settings.classifier.timeout_s,
+        )
         predictor = Predictor(
-            classifier=classifier,
+            models=swapper.open_models,
             fallback=fallback,
+            second_opinions=second_opinions,
             cache=cache,
             metrics=metrics,
             timeout_s=settings.classifier.timeout_s,
@@ -189,10 +205,11 @@ async def open_service(
             cache_timeout_s=settings.cache.timeout_s,
             review_below=settings.review.below_confidence,
         )
-        drift = Drift([classifier, fallback], metrics)
+        drift = Drift(
+            lambda: [fallback.classifier, *(model.classifier for model in swapper.open_models.line_up.models)], metrics
+        )
         manager.register(drift, name="drift")
         stack.callback(manager.unregister, drift)
-        admission = Admission(settings.batching.places, metrics)
         watchers = Watchers(manager, metrics)
         pipeline = Pipeline(
             predictor=predictor,
@@ -212,13 +229,15 @@ async def open_service(
                 Component("cache", settings.cache.provider, _always_well if cache is None else cache.check, "degraded"),
                 Component("classifier", settings.classifier.provider, predictor.check_classifier, "degraded"),
                 Component("fallback", settings.classifier.fallback, predictor.check_fallback, "degraded"),
+                Component("models", "registry", swapper.check, "degraded"),
                 Component("queue", "admission", admission.check, "unhealthy"),
             ],
             metrics,
         )
-        for model in (classifier.model, fallback.model):
-            begin_with(model, metrics)
+        begin_with(fallback.model, metrics)
         metrics.series(WORKERS_RUNNING).set(1)
+        explaining = Explaining(swapper.open_models, fallback, metrics=metrics, timeout_s=settings.classifier.timeout_s)
+        canary = Canary(swapper, registry, settings.models, metrics)
         sources = Sources(
             opened_sources,
             partial(pipeline.submit, patient=True),
@@ -236,6 +255,7 @@ async def open_service(
             pipeline=pipeline,
             workload=workload,
             watchers=watchers,
+            canary=canary,
             explaining=explaining,
             sources=sources,
             tracer=tracer,
@@ -243,6 +263,8 @@ async def open_service(
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))
         await enter(drift.counted())
         await enter(pipeline.running())
+        await enter(second_opinions.running())
+        await enter(canary.watched(service.snapshot))
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):
             await enter(lifespan)

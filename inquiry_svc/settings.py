@@ -74,6 +74,31 @@ class ClassifierSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsSettings:
+    """When a model of the registry may answer. `inquiry-svc model promote` and a running canary are held to it."""
+
+    judging: tuple[str, ...] = ()
+    """Files of JSON lines with the right labels, by hands that no model has learnt from."""
+    canary_share: Share = 0.1
+    """Of the texts, by a hash: those that the challenger answers."""
+    min_accuracy_category: Share = 0.85
+    min_accuracy_sentiment: Share = 0.8
+    min_accuracy_urgency: Share = 0.75
+    """On the judging files. People mostly review what a model was unsure of, so feedback has no such floor."""
+    max_accuracy_loss: Share = 0.02
+    """How much less right than the champion it may be, on any axis, on the judging files and by feedback."""
+    min_agreement: Share = 0.75
+    """With the champion, on the category."""
+    max_p99_s: Seconds = 0.25
+    """One call in a hundred may take longer. Of a canary it is read off a histogram: up to the next bound."""
+    max_error_rate: Share = 0.01
+    """Of the texts: those that it can't classify."""
+    min_texts: Count = 200
+    min_feedback: Count = 50
+    """Fewer texts, or fewer inquiries of which a person said the right label, decide nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     provider: str = "rules"
 
@@ -148,6 +173,7 @@ class Settings:
     batching: BatchingSettings = field(default_factory=BatchingSettings)
     review: ReviewSettings = field(default_factory=ReviewSettings)
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    models: ModelsSettings = field(default_factory=ModelsSettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     store: StoreSettings = field(default_factory=StoreSettings)

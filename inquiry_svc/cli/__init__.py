@@ -25,6 +25,8 @@ from inquiry_svc.cli.health import health
 from inquiry_svc.cli.logs import logs
 from inquiry_svc.cli.metrics import metrics
 from inquiry_svc.cli.migrate import migrate
+from inquiry_svc.cli.model import model
+from inquiry_svc.cli.model.train import train
 from inquiry_svc.cli.plugins import plugins
 from inquiry_svc.cli.replay import replay
 from inquiry_svc.cli.restore import restore
@@ -74,7 +76,7 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, evaluate, drift, replay, plugins, config, migrate, backup, restore),
+        *(serve, health, classify, train, evaluate, model, drift, replay, plugins, config, migrate, backup, restore),
         *(metrics, alerts, dashboard, doctor, logs),
     ):
         commands.add_command(command)

@@ -58,9 +58,7 @@ def chosen_store(file: Path | None, data_dir: str | None) -> ChosenStore:
 
 
 def data_dir_option(command: CommandT) -> CommandT:
-    return click.option("--data-dir", help="Where the embedded store keeps its file; ./inquiry-data unless set.")(
-        command
-    )
+    return click.option("--data-dir", help="Where store and models are; ./inquiry-data unless set.")(command)
 
 
 def in_figures(contents: Contents) -> str:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import click
 
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.chosen_store import data_dir_option
+from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
 from inquiry_svc.cli.explained import lines_of
 from inquiry_svc.contracts import Classifier, Explainer
 from inquiry_svc.explanations import Explanation
@@ -26,22 +27,27 @@ _Answer: TypeAlias = tuple[Text, Prediction, Explanation | None]
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT... or -")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each text, as the HTTP interface gives it.")
 @click.option("--explain", is_flag=True, help="Say why: the words for and against each label, in colour on a terminal.")
+@model_option
+@data_dir_option
 @config_option
-def classify(texts: tuple[str, ...], as_json: bool, explain: bool, file: Path | None) -> None:
+def classify(
+    texts: tuple[str, ...], as_json: bool, explain: bool, model: str, data_dir: str | None, file: Path | None
+) -> None:
     """Classify each TEXT, or each line of standard input."""
     given = [line.strip() for line in (sys.stdin if texts == ("-",) else texts)]
     wanted = [Text("", text) for text in given if text]
     if not wanted:
         raise click.UsageError("there is no text to classify; give one, or lines on standard input with -")
-    for text, prediction, explanation in asyncio.run(_answers(configured(file), wanted, explain=explain)):
+    found = configured(file, {("server", "data_dir"): data_dir})
+    for text, prediction, explanation in asyncio.run(_answers(found, model, wanted, explain=explain)):
         click.echo(_as_json(text, prediction, explanation) if as_json else _as_line(prediction))
         if explanation is not None and not as_json:
             for line in lines_of(text, explanation, in_colour=sys.stdout.isatty()):
                 click.echo(line)
 
 
-async def _answers(found: Configured, texts: Sequence[Text], *, explain: bool) -> list[_Answer]:
-    async with open_classifier(found) as classifier:
+async def _answers(found: Configured, model: str, texts: Sequence[Text], *, explain: bool) -> list[_Answer]:
+    async with open_classifier(found, found.names.find(model)) as classifier:
         verdicts = [
             verdict
             for start in range(0, len(texts), _BATCH)

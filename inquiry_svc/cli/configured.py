@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,8 @@ import pluggy
 from inquiry_svc.config import Effective, load_settings
 from inquiry_svc.contracts import Classifier, Host, Router
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.named import NamedModel, Names, open_model
+from inquiry_svc.models.registry import Registry
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.settings import Settings
@@ -30,6 +32,15 @@ class Configured:
     settings: Settings
     effective: list[Effective]
 
+    @property
+    def registry(self) -> Registry:
+        return Registry(Path(self.settings.server.data_dir))
+
+    @property
+    def names(self) -> Names:
+        """Of models."""
+        return Names(self.registry, self.settings.classifier.provider)
+
 
 def configured(file: Path | None = None, options: Mapping[tuple[str, ...], Any] | None = None) -> Configured:
     """Options that are None were not given. Raises `ConfigurationError`."""
@@ -41,24 +52,35 @@ def configured(file: Path | None = None, options: Mapping[tuple[str, ...], Any] 
 
 
 @asynccontextmanager
-async def open_classifier(found: Configured) -> AsyncIterator[Classifier]:
-    """The chosen classifier alone, without a service around it."""
-    async with _opened(found, "classifier", found.settings.classifier.provider) as classifier:
-        yield classifier
+async def open_classifier(found: Configured, model: NamedModel) -> AsyncIterator[Classifier]:
+    """One classifier alone, without a service around it."""
+    with _opener(found) as opener:
+        async with open_model(opener, model) as classifier:
+            yield classifier
 
 
 @asynccontextmanager
 async def open_router(found: Configured) -> AsyncIterator[Router]:
     """The chosen router alone."""
-    async with _opened(found, "router", found.settings.router.provider) as router:
-        yield router
+    with _opener(found) as opener:
+        async with opener.open("router", found.settings.router.provider) as router:
+            yield router
 
 
-@asynccontextmanager
-async def _opened(found: Configured, kind: str, name: str) -> AsyncIterator[Any]:
+@contextmanager
+def _opener(found: Configured) -> Iterator[Opener]:
     with TemporaryDirectory(prefix="inquiry-svc-") as folder:
-        async with Opener(found.settings, found.offers, Host(Path(folder), Metrics())).open(kind, name) as provider:
-            yield provider
+        yield Opener(found.settings, found.offers, Host(Path(folder), Metrics()))
+
+
+def model_option(command: CommandT) -> CommandT:
+    return click.option(
+        "--model",
+        default="champion",
+        show_default=True,
+        metavar="MODEL",
+        help="An alias, the beginning of a digest, a model folder, or built-in.",
+    )(command)
 
 
 def config_option(command: CommandT) -> CommandT:

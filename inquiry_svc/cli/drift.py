@@ -100,7 +100,7 @@ def drift(since: timedelta, before: timedelta, as_json: bool, data_dir: str | No
 
 async def _read(found: Configured, since: timedelta, before: timedelta) -> tuple[_Seen, _Seen, Profile | None]:
     until = datetime.now(UTC)
-    async with open_classifier(found) as classifier:
+    async with open_classifier(found, found.names.find("champion")) as classifier:
         profile = classifier.profile if isinstance(classifier, Profiled) else None
     async with open_store_to_read(found) as store:
         known_words = profile.known_words if profile else None

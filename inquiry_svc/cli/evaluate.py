@@ -1,4 +1,4 @@
-"""`inquiry-svc evaluate FILE...`: how right the classifier is on labelled rows, and how honest its confidence."""
+"""`inquiry-svc evaluate FILE...`: how right a model is on labelled rows, and how honest its confidence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.chosen_store import data_dir_option
+from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
 from inquiry_svc.evaluation import AxisFigures, Evaluation
 from inquiry_svc.evaluation import evaluate as evaluated
 from inquiry_svc.inquiries import AXES
@@ -19,26 +20,33 @@ from inquiry_svc.labelled import LabelledText, read_labelled
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--model", metavar="DIR", help="A model folder, instead of the chosen classifier's own.")
 @click.option("--source", help="Only the rows of this source, such as an author that the model has not seen.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+@model_option
+@data_dir_option
 @config_option
-def evaluate(files: tuple[Path, ...], model: str | None, source: str | None, as_json: bool, file: Path | None) -> None:
-    """Judge the classifier on JSON lines with the right labels.
+def evaluate(
+    files: tuple[Path, ...],
+    source: str | None,
+    as_json: bool,
+    model: str,
+    data_dir: str | None,
+    file: Path | None,
+) -> None:
+    """Judge a model on JSON lines with the right labels.
 
     Judge on rows by authors whom the model has not seen: on those that it learnt from, any model looks right.
     """
     rows = [row for row in read_labelled(files) if source in (None, row.source)]
     if not rows:
         raise click.UsageError(f"no row has the source {source!r}; leave --source out to see all rows")
-    provider = configured(file).settings.classifier.provider
-    found = configured(file, {("classifier", provider, "model"): model})
-    evaluation = asyncio.run(_evaluate(found, rows, quiet=as_json))
+    found = configured(file, {("server", "data_dir"): data_dir})
+    evaluation = asyncio.run(_evaluate(found, model, rows, quiet=as_json))
     click.echo(json.dumps(evaluation.as_json()) if as_json else "\n".join(_table(evaluation)))
 
 
-async def _evaluate(found: Configured, rows: list[LabelledText], *, quiet: bool) -> Evaluation:
-    async with open_classifier(found) as classifier:
+async def _evaluate(found: Configured, model: str, rows: list[LabelledText], *, quiet: bool) -> Evaluation:
+    async with open_classifier(found, found.names.find(model)) as classifier:
         hidden = quiet or not sys.stderr.isatty()
         with click.progressbar(length=len(rows), label="Classifying", hidden=hidden, file=sys.stderr) as bar:
             return await evaluated(

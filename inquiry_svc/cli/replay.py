@@ -22,6 +22,7 @@ from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.history import history_of
 from inquiry_svc.inquiries import AXES
+from inquiry_svc.models.named import NamedModel
 from inquiry_svc.plugins import did_you_mean
 from inquiry_svc.replaying import Replay, Shift
 from inquiry_svc.replaying import replay as replayed
@@ -51,8 +52,8 @@ def replay(
 ) -> None:
     """Say what would change with another model or other rules, on inquiries that are stored.
 
-    model is a model folder or the name of a classifier, rules a rules file. What is stored is only read, beside the
-    services that write.
+    model is a model as inquiry-svc model knows it (an alias, the beginning of a digest, a folder) or the name of a
+    classifier, rules a rules file. What is stored is only read, beside the services that write.
 
     inquiry-svc replay --since 7d --with model=new-model rules=new-rules.yaml
     """
@@ -60,8 +61,9 @@ def replay(
     options: dict[tuple[str, ...], str | None] = {("server", "data_dir"): data_dir}
     found = configured(file, options)
     candidate = configured(file, {**options, **_settings_of(found, changes)})
+    model = _model(found, changes["model"]) if "model" in changes else None
     started = time.perf_counter()
-    outcome = asyncio.run(_replayed(found, candidate, since, examples, new_model="model" in changes, quiet=as_json))
+    outcome = asyncio.run(_replayed(found, candidate, since, examples, model=model, quiet=as_json))
     seconds = time.perf_counter() - started
     if as_json:
         click.echo(json.dumps({**asdict(outcome), "seconds": round(seconds, 3)}))
@@ -84,35 +86,28 @@ def _changes(given: tuple[str, ...]) -> dict[str, str]:
 
 def _settings_of(found: Configured, changes: Mapping[str, str]) -> dict[tuple[str, ...], str]:
     """The settings that the candidate has instead of those of today."""
-    settings: dict[tuple[str, ...], str] = {}
-    if "model" in changes:
-        settings |= _settings_of_model(found, changes["model"])
-    if "rules" in changes:
-        settings["router", found.settings.router.provider, "file"] = changes["rules"]
-    return settings
+    return {("router", found.settings.router.provider, "file"): changes["rules"]} if "rules" in changes else {}
 
 
-def _settings_of_model(found: Configured, named: str) -> dict[tuple[str, ...], str]:
-    """Which model is meant: a folder for the chosen classifier, or another classifier by its name."""
-    if Path(named).is_dir():
-        return {("classifier", found.settings.classifier.provider, "model"): named}
+def _model(found: Configured, name: str) -> NamedModel:
+    """Raises `ConfigurationError` where it names none."""
     classifiers = found.offers.of_kind("classifier")
-    if named not in classifiers:
-        raise ConfigurationError(
-            f"model={named} is no folder and no classifier; name a folder that inquiry-svc train made, "
-            f"or a classifier: {did_you_mean(named, classifiers)}"
-        )
-    return {("classifier", "provider"): named}
+    if name in classifiers:
+        return NamedModel(name)
+    try:
+        return found.names.find(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; of classifiers, {did_you_mean(name, classifiers)}") from error
 
 
 async def _replayed(
-    found: Configured, candidate: Configured, since: timedelta, examples: int, *, new_model: bool, quiet: bool
+    found: Configured, candidate: Configured, since: timedelta, examples: int, *, model: NamedModel | None, quiet: bool
 ) -> Replay:
     until = datetime.now(UTC)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         router, candidate_router = await enter(open_router(found)), await enter(open_router(candidate))
-        classifier = await enter(open_classifier(candidate)) if new_model else None
+        classifier = None if model is None else await enter(open_classifier(candidate, model))
         store = await enter(open_store_to_read(found))
         history = await history_of(store, since=until - since, until=until)
         hidden = quiet or not sys.stderr.isatty()

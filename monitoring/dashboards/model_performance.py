@@ -144,6 +144,86 @@ MODEL_PERFORMANCE: Final = Dashboard(
             runbooks=("ClassifierFallback",),
         ),
         Panel(
+            "Do candidates agree with the champion?",
+            "share",
+            "Of the texts of which a challenger or a shadow was asked besides: those where both say the same, by axis.",
+            {
+                "{{alias}}, {{axis}}": "sum by (alias, axis) "
+                '(increase(model_candidate_agreement_total{job="inquiry-svc",agrees="true"}[1h]))'
+                " / (sum by (alias, axis) "
+                '(increase(model_candidate_agreement_total{job="inquiry-svc"}[1h])) > 0)'
+            },
+            limits=Below(0.85, 0.75),
+            runbooks=("CanaryRolledBack",),
+        ),
+        Panel(
+            "Is a challenger as right as the champion?",
+            "share",
+            "Of what people said in 7 days about inquiries that the champion and the challenger of now had answered.",
+            {
+                "{{alias}}, {{axis}}": "sum by (alias, axis) "
+                '(increase(model_alias_feedback_total{job="inquiry-svc",correct="true"}[7d]))'
+                ' / (sum by (alias, axis) (increase(model_alias_feedback_total{job="inquiry-svc"}[7d])) > 0)'
+            },
+            form="bars",
+            runbooks=("CanaryRolledBack",),
+        ),
+        Panel(
+            "How long does a candidate take?",
+            "seconds",
+            "What 99 of 100 calls stayed within: a batch of the challenger's share, or one text of the shadow's.",
+            {
+                "p99, {{alias}}": "histogram_quantile(0.99, sum by (alias, le) "
+                '(rate(model_candidate_duration_seconds_bucket{job="inquiry-svc"}[$__rate_interval])))'
+            },
+            limits=Above(0.1, 0.25),
+            runbooks=("CanaryRolledBack",),
+        ),
+        Panel(
+            "Does a candidate fail?",
+            "share",
+            "Of the texts that it was to classify. Where a challenger fails the champion answers, and nobody notices.",
+            {
+                "{{alias}}": "sum by (alias) "
+                '(rate(model_candidate_texts_total{job="inquiry-svc",result="failed"}[$__rate_interval]))'
+                ' / (sum by (alias) (rate(model_candidate_texts_total{job="inquiry-svc"}[$__rate_interval])) > 0)'
+            },
+            limits=Above(0.005, 0.01),
+            runbooks=("CanaryRolledBack",),
+        ),
+        Panel(
+            "How sure is a candidate?",
+            "share",
+            "Its mean confidence in the category; the champion's is further up.",
+            {
+                "{{alias}}": 'sum by (alias) (rate(model_candidate_confidence_sum{job="inquiry-svc"}[30m]))'
+                ' / (sum by (alias) (rate(model_candidate_confidence_count{job="inquiry-svc"}[30m])) > 0)'
+            },
+            limits=Below(0.7, 0.6),
+        ),
+        Panel(
+            "Of how many texts are candidates asked besides?",
+            "events/s",
+            "Asked when nobody waits for an answer; dropped where that never was. Those that wait are at most 256.",
+            {
+                "{{result}}": "sum by (result) "
+                '(rate(model_second_opinions_total{job="inquiry-svc"}[$__rate_interval]))',
+                "waiting": 'sum(model_second_opinions_waiting{job="inquiry-svc"})',
+            },
+        ),
+        Panel(
+            "Are models swapped, refused, rolled back?",
+            "count",
+            "In 1 h: each process that took up what the registry says, models that it could not open, and challengers "
+            "that the service took down.",
+            {
+                "{{result}}": 'sum by (result) (increase(model_swaps_total{job="inquiry-svc"}[1h]))',
+                "rolled back, {{limit}}": "sum by (limit) "
+                '(increase(model_canary_rollbacks_total{job="inquiry-svc"}[1h]))',
+            },
+            runbooks=("ModelRefused", "CanaryRolledBack"),
+        ),
+        Panel(
             "Which model answers?",
             "count",
             "Each model that is open, with its version and digest.",

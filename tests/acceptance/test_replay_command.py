@@ -143,7 +143,7 @@ async def test_the_same_model_and_rules_change_nothing_and_others_do_and_nothing
         (["--with", "model=keyword", "modle=keyword"], "say what to try"),
         (["--with", "model=keyword", "model=xgboost"], "say what to try"),
         (["--with", "model="], "say what to try"),
-        (["--with", "model=keywrod"], "is no folder and no classifier"),
+        (["--with", "model=keywrod"], "names no model and no folder"),
         (["--with", "model=keywrod"], "did you mean 'keyword'?"),
         (["--with", "rules=/nowhere.yaml"], "/nowhere.yaml"),
         (["--with", "model=keyword", "--since", "soon"], "write it like 30m, 12h, 7d or 4w"),

@@ -39,7 +39,7 @@ def outcomes(classifier: FunctionClassifier, count: int = 1, body: str = "My car
 
 def counted(classifier: FunctionClassifier, *batches: Sequence[Outcome]) -> Metrics:
     metrics = Metrics(OWN_METRICS)
-    drift = Drift([classifier], metrics)
+    drift = Drift(lambda: [classifier], metrics)
     for batch in batches:
         drift.on_stored(Stored(batch, 0, 0.0))
     drift.count()
@@ -52,7 +52,8 @@ def values(metrics: Metrics, metric: Metric) -> dict[tuple[str, ...], object]:
 
 def test_everything_stands_at_0_before_anything_is_stored() -> None:
     metrics = Metrics(OWN_METRICS)
-    Drift([ProfiledClassifier(profile())], metrics)
+    profiled = ProfiledClassifier(profile())
+    Drift(lambda: [profiled], metrics)
     found = values(metrics, OBSERVATIONS)
     assert found == {("function", measure, each): 0 for measure, bins in MEASURES.items() for each in bins}
     assert values(metrics, EXPECTED_CORRECT) == {("function", axis): 0 for axis in AXES}
@@ -79,7 +80,7 @@ def test_what_is_stored_counts_once_in_one_bin_of_each_measure() -> None:
 
 def test_counting_again_counts_nothing_twice() -> None:
     classifier, metrics = ProfiledClassifier(profile()), Metrics(OWN_METRICS)
-    drift = Drift([classifier], metrics)
+    drift = Drift(lambda: [classifier], metrics)
     drift.on_stored(Stored(outcomes(classifier, 4), 0, 0.0))
     drift.count()
     drift.count()
@@ -111,7 +112,7 @@ def test_a_model_without_a_profile_is_counted_without_unknown_words(classifier: 
 
 def test_a_model_that_is_exchanged_brings_its_own_profile_and_words() -> None:
     classifier, metrics = ProfiledClassifier(profile()), Metrics(OWN_METRICS)
-    drift = Drift([classifier], metrics)
+    drift = Drift(lambda: [classifier], metrics)
     classifier.model, classifier.profile = Model("function", "2", "1" * 32), profile("other_latin", "mi factura")
     drift.on_stored(Stored(outcomes(classifier, body="mi factura"), 0, 0.0))
     drift.count()
@@ -136,7 +137,7 @@ def test_two_processes_add_up_and_their_profile_stays_one() -> None:
 
 async def test_in_a_flood_no_more_is_counted_in_a_period_than_is_kept() -> None:
     classifier, metrics = ProfiledClassifier(profile()), Metrics(OWN_METRICS)
-    drift = Drift([classifier], metrics)
+    drift = Drift(lambda: [classifier], metrics)
     batch = Stored(outcomes(classifier, 64), 0, 0.0)
     for _ in range(4):
         drift.on_stored(batch)
@@ -149,7 +150,7 @@ async def test_in_a_flood_no_more_is_counted_in_a_period_than_is_kept() -> None:
 
 async def test_what_is_left_at_the_end_is_counted() -> None:
     classifier, metrics = ProfiledClassifier(profile()), Metrics(OWN_METRICS)
-    drift = Drift([classifier], metrics)
+    drift = Drift(lambda: [classifier], metrics)
     async with drift.counted(period_s=3600):
         drift.on_stored(Stored(outcomes(classifier, 7), 0, 0.0))
         assert values(metrics, OBSERVATIONS)["function", "category", "billing"] == 0

@@ -16,6 +16,7 @@ from inquiry_svc.explaining import MAX_AT_ONCE, Explaining
 from inquiry_svc.explanations import AxisExplanation, Explanation, Span, Words, contest, margin_between
 from inquiry_svc.inquiries import AXES, Model, Text
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
 from inquiry_svc.testing.providers import FunctionClassifier
 from inquiry_svc.testing.samples import sample_verdict
 
@@ -42,8 +43,12 @@ class ExplainingClassifier(FunctionClassifier):
         return explanation_by(self.model) if self._explain is None else await self._explain(self.model)
 
 
-def explaining(*classifiers: FunctionClassifier, timeout_s: float = 5.0) -> Explaining:
-    return Explaining(classifiers, metrics=Metrics(OWN_METRICS), timeout_s=timeout_s)
+def explaining(
+    classifier: FunctionClassifier, fallback: FunctionClassifier | None = None, *, timeout_s: float = 5.0
+) -> Explaining:
+    metrics = Metrics(OWN_METRICS)
+    champion, other = (OpenModel(each, metrics) for each in (classifier, fallback or FunctionClassifier()))
+    return Explaining(OpenModels(LineUp(champion)), other, metrics=metrics, timeout_s=timeout_s)
 
 
 async def test_the_model_that_decided_explains_and_else_the_first() -> None:
@@ -113,3 +118,34 @@ async def test_an_explanation_without_an_axis_is_no_answer() -> None:
     classifier = ExplainingClassifier("1", part)
     with pytest.raises(ValueError, match="not an explanation of each axis"):
         await explaining(classifier).explain(TEXT, classifier.model)
+
+
+async def test_each_model_that_is_open_explains_what_it_decided() -> None:
+    metrics = Metrics(OWN_METRICS)
+    champion, challenger, shadow, fallback = (OpenModel(ExplainingClassifier(digest), metrics) for digest in "1234")
+    models = OpenModels(LineUp(champion, challenger, shadow))
+    all_of_them = Explaining(models, fallback, metrics=metrics, timeout_s=5.0)
+    for model in (champion, challenger, shadow, fallback):
+        assert (await all_of_them.explain(TEXT, model.model)).model == model.model
+
+
+async def test_a_model_stays_open_while_it_explains() -> None:
+    may_explain = asyncio.Event()
+
+    async def explain(model: Model) -> Explanation:
+        await may_explain.wait()
+        return explanation_by(model)
+
+    metrics = Metrics(OWN_METRICS)
+    first, second = (OpenModel(ExplainingClassifier(digest, explain), metrics) for digest in "12")
+    models = OpenModels(LineUp(first))
+    asked = Explaining(models, second, metrics=metrics, timeout_s=5.0)
+    explaining_it = asyncio.create_task(asked.explain(TEXT, first.model))
+    await asyncio.sleep(0)
+    old, models.line_up = models.line_up, LineUp(second)
+    unheld = asyncio.create_task(old.unheld())
+    await asyncio.sleep(0)
+    assert not unheld.done()
+    may_explain.set()
+    assert (await explaining_it).model == first.model
+    await unheld

@@ -17,6 +17,8 @@ from inquiry_svc.events import Classified, Failed, Received, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import IdempotencyKey, Inquiry, Outcome, Prediction, Route, Text, Verdict
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
+from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.pipeline import Pipeline
 from inquiry_svc.plugins import build_manager
 from inquiry_svc.predicting import Predictor
@@ -96,11 +98,13 @@ class Bench:
         self.store = GivenStore()
         self.witness = Witness()
         self.workload = Workload()
-        classifier = classifier or FunctionClassifier()
+        model = OpenModel(classifier or FunctionClassifier(), self.metrics)
+        models = OpenModels(LineUp(model))
         self.pipeline = Pipeline(
             predictor=Predictor(
-                classifier=classifier,
-                fallback=classifier,
+                models=models,
+                fallback=model,
+                second_opinions=SecondOpinions(models, self.metrics, nobody_waits=lambda: False, timeout_s=1.0),
                 cache=None,
                 metrics=self.metrics,
                 timeout_s=0.1,

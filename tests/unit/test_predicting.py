@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inquiry_svc.catalogue import CACHE_LOOKUPS, CLASSIFIER_FALLBACKS, OWN_METRICS
+from inquiry_svc.catalogue import CACHE_LOOKUPS, CANDIDATE_TEXTS, CLASSIFIER_FALLBACKS, OWN_METRICS
 from inquiry_svc.contracts import Cache, Classifier
 from inquiry_svc.errors import TriageFailed, Unavailable
 from inquiry_svc.inquiries import Label, Model, Prediction, Text, Verdict
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
+from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.predicting import Predictor
 from inquiry_svc.testing.providers import Classify, FunctionClassifier
 from inquiry_svc.testing.samples import sample_verdict
@@ -82,9 +84,11 @@ class Bench:
     ) -> None:
         self.metrics = Metrics(OWN_METRICS)
         self.now = 0.0
+        self.models = models = OpenModels(LineUp(OpenModel(classifier, self.metrics)))
         self.predictor = Predictor(
-            classifier=classifier,
-            fallback=fallback or StandIn(),
+            models=models,
+            fallback=OpenModel(fallback or StandIn(), self.metrics),
+            second_opinions=SecondOpinions(models, self.metrics, nobody_waits=lambda: False, timeout_s=1.0),
             cache=(cache or RememberingCache()) if cached else None,
             metrics=self.metrics,
             timeout_s=0.05,
@@ -332,3 +336,80 @@ async def test_the_loss_of_a_cache_and_its_return_are_each_said_once(caplog: pyt
 
 async def test_a_lone_surrogate_is_a_text_like_any_other() -> None:
     assert len(await Bench(FunctionClassifier()).predict([Text("\ud800", "\udfff"), *TEXTS])) == 9
+
+
+# A challenger
+
+
+class Canary(Bench):
+    """Half of the texts are the challenger's."""
+
+    def __init__(self, challenger: FunctionClassifier, *, cache: Cache | None = None) -> None:
+        self.champion = FunctionClassifier(digest="1" * 32)
+        super().__init__(self.champion, cache=cache)
+        champion, other = (OpenModel(each, self.metrics) for each in (self.champion, challenger))
+        self.models.line_up = LineUp(champion, other, canary_share=0.5)
+        self.its_texts = [
+            text for text, model in zip(TEXTS, self.models.line_up.answering(TEXTS), strict=True) if model is other
+        ]
+        assert 0 < len(self.its_texts) < len(TEXTS)
+
+    def challenger_texts(self, result: str) -> float:
+        return self.metrics.series(CANDIDATE_TEXTS, alias="challenger", result=result).value
+
+
+def challenger_saying(category: str = "sales", *, failing_over: Sequence[Text] = ()) -> FunctionClassifier:
+    async def classify(texts: Sequence[Text]) -> Sequence[Verdict]:
+        if any(text in failing_over for text in texts):
+            raise ValueError("no")
+        return [sample_verdict(category) for _ in texts]
+
+    return FunctionClassifier(classify, digest="2" * 32)
+
+
+async def test_a_challenger_answers_its_share_and_says_so() -> None:
+    bench = Canary(challenger_saying())
+    predictions = await bench.predict()
+    by_challenger = [text for text, each in zip(TEXTS, predictions, strict=True) if each.model.digest == "2" * 32]
+    assert by_challenger == bench.its_texts
+    assert {each.verdict.category.label for each in predictions if each.model.digest == "2" * 32} == {"sales"}
+    assert bench.challenger_texts("classified") == len(bench.its_texts)
+
+
+async def test_what_a_challenger_fails_over_the_champion_answers_and_nothing_is_degraded() -> None:
+    bench = Canary(challenger_saying(failing_over=TEXTS))
+    predictions = await bench.predict()
+    assert {(each.model.digest, each.degraded) for each in predictions} == {("1" * 32, ())}
+    assert bench.challenger_texts("failed") == len(bench.its_texts)
+    assert bench.fallbacks("error") == 0
+
+
+async def test_a_challenger_that_hangs_is_rested_and_counted_and_the_champion_answers() -> None:
+    bench = Canary(FunctionClassifier(hang, digest="2" * 32))
+    for _ in range(3):
+        assert {each.model.digest for each in await bench.predict()} == {"1" * 32}
+    assert bench.challenger_texts("failed") == 3 * len(bench.its_texts), "what it is spared counts too"
+    assert not any(bench.fallbacks(reason) for reason in ("error", "timeout", "resting"))
+    await bench.predictor.check_classifier()
+
+
+async def test_neither_side_is_ever_given_the_others_answers_from_the_cache() -> None:
+    cache = RememberingCache()
+    with_canary = Canary(challenger_saying(), cache=cache)
+    first = await with_canary.predict()
+    assert await with_canary.predict() == first
+    assert with_canary.lookups("hit") == len(TEXTS)
+    with_canary.models.line_up = LineUp(with_canary.models.line_up.champion)
+    without = await with_canary.predict()
+    assert {each.model.digest for each in without} == {"1" * 32}
+    assert {each.verdict.category.label for each in without} == {"billing"}
+    assert with_canary.lookups("hit") == 2 * len(TEXTS) - len(with_canary.its_texts)
+
+
+async def test_what_the_champion_answered_in_its_place_is_not_remembered_as_the_challengers() -> None:
+    failing = list(TEXTS)
+    bench = Canary(challenger_saying(failing_over=failing))
+    await bench.predict()
+    failing.clear()
+    predictions = await bench.predict()
+    assert sum(each.model.digest == "2" * 32 for each in predictions) == len(bench.its_texts)

@@ -20,11 +20,11 @@ from inquiry_svc.contracts import Classifier, Host, Provider
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Model, Text, Verdict
+from inquiry_svc.labelled import LabelledText
+from inquiry_svc.model_folders import ModelFolders, Progress
 from inquiry_svc.profiles import Profile
 
 if TYPE_CHECKING:
-    import click
-
     from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel
 
 PACKAGED_MODEL: Final = Path(__file__).with_name("artefact")
@@ -75,27 +75,34 @@ def _explain(model: TriageModel, text: Text) -> Explanation:
 @asynccontextmanager
 async def open_xgboost(settings: XgboostSettings, host: Host) -> AsyncIterator[Classifier]:
     """Read and check the model. Raises `ConfigurationError` when it is not whole."""
+    folder = Path(settings.model) if settings.model else PACKAGED_MODEL
+    model = await asyncio.to_thread(_load, folder, fast=settings.fast)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="xgboost-classifier")
+    explaining_thread = ThreadPoolExecutor(1, thread_name_prefix="xgboost-explainer")
+    try:
+        yield XgboostClassifier(model, thread, explaining_thread)
+    finally:
+        for each in (thread, explaining_thread):
+            await asyncio.to_thread(each.shutdown)  # a call that was given up may still run
+
+
+def _load(folder: Path, *, fast: bool) -> TriageModel:
     from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
     from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 
-    model = load_model(Path(settings.model) if settings.model else PACKAGED_MODEL)
-    if settings.fast:
+    model = load_model(folder)
+    if fast:
         model = quickened(model)
     model.verdicts([Text("Warm-up", "The first call builds the tables.")])
-    with (
-        ThreadPoolExecutor(1, thread_name_prefix="xgboost-classifier") as thread,
-        ThreadPoolExecutor(1, thread_name_prefix="xgboost-explainer") as explaining_thread,
-    ):
-        yield XgboostClassifier(model, thread, explaining_thread)
+    return model
+
+
+def _train(settings: XgboostSettings, rows: Sequence[LabelledText], folder: Path, progress: Progress) -> str:
+    from inquiry_svc_plugins.classifiers.xgboost.making import make
+
+    return make(settings, rows, folder, progress)
 
 
 @hookimpl
 def register_classifiers() -> Iterable[Provider[Classifier]]:
-    return [Provider("xgboost", open_xgboost, XgboostSettings)]
-
-
-@hookimpl
-def register_commands(commands: click.Group) -> None:
-    from inquiry_svc_plugins.classifiers.xgboost.command import train
-
-    commands.add_command(train)
+    return [Provider("xgboost", open_xgboost, XgboostSettings, model_folders=ModelFolders(train=_train))]

@@ -61,7 +61,7 @@ def quickened(model: TriageModel) -> TriageModel:
     return quick
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FastModel(TriageModel):
     kernel: _Kernel
 

@@ -1,0 +1,34 @@
+"""`inquiry-svc model rollback`: the champion before is the champion again; a challenger or a shadow is taken down."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from pathlib import Path
+
+import click
+
+from inquiry_svc.cli.chosen_store import data_dir_option
+from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.model.listing import told
+from inquiry_svc.models.registry import ALIASES, Alias, Reference
+
+
+@click.command()
+@click.argument("alias", default="champion", type=click.Choice(ALIASES))
+@click.option("--why", default="", help="For the history.")
+@data_dir_option
+@config_option
+def rollback(alias: Alias, why: str, data_dir: str | None, file: Path | None) -> None:
+    """Go back to the champion before, or take the challenger or the shadow down. Services follow within 2 s."""
+    found = configured(file, {("server", "data_dir"): data_dir})
+    former = found.registry.aliases().former_champions
+    if alias == "champion" and former:
+        asyncio.run(_try(found, former[-1]))
+    click.echo(told(found.registry.roll_back(alias, who=getpass.getuser(), why=why)))
+
+
+async def _try(found: Configured, model: Reference | None) -> None:
+    """Raise unless it can be opened: a service would refuse it."""
+    async with open_classifier(found, found.names.of(model)):
+        pass

@@ -1,0 +1,105 @@
+"""`inquiry-svc train FILE...`, which is `inquiry-svc model train` too: a model from labelled rows and from feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from inquiry_svc.cli.chosen_store import data_dir_option
+from inquiry_svc.cli.configured import Configured, config_option, configured
+from inquiry_svc.cli.model.taking_in import identity, moved_in
+from inquiry_svc.contracts import Host, Store
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.labelled import LabelledText, read_labelled, write_labelled
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.corrected import corrected
+from inquiry_svc.models.named import NamedModel
+from inquiry_svc.opening import Opener
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path(path_type=Path))
+@click.option("--from-store", is_flag=True, help="Learn from the stored inquiries too that people gave feedback on.")
+@click.option(
+    "--rows-out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the rows of the store there, to train the same model again. They are what customers wrote.",
+)
+@click.option(
+    "--out",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The model folder, instead of a place in the registry.",
+)
+@data_dir_option
+@config_option
+def train(
+    files: tuple[Path, ...],
+    from_store: bool,
+    rows_out: Path | None,
+    folder: Path | None,
+    data_dir: str | None,
+    file: Path | None,
+) -> None:
+    """Make a model of labelled inquiries, for the registry or as a folder of its own.
+
+    FILE holds JSON lines (.gz too) with subject, body, category, sentiment, urgency (null: not known), and optionally
+    source (who wrote it) and group (rows that belong together). The same rows give the same model.
+    """
+    if not files and not from_store:
+        raise click.UsageError("there is nothing to learn from; name a FILE, or --from-store")
+    if rows_out and not from_store:
+        raise click.UsageError("--rows-out writes the rows of the store; it needs --from-store")
+    found = configured(file, {("server", "data_dir"): data_dir})
+    rows = read_labelled(files)
+    if from_store:
+        stored = asyncio.run(_stored(found))
+        rows += stored
+        click.echo(f"{len(stored)} rows from the store")
+        if rows_out:
+            write_labelled(rows_out, stored)
+    provider = found.settings.classifier.provider
+    try:
+        if folder is not None:
+            told = _train(found, rows, folder)
+            named = NamedModel(provider, folder)
+            digest = identity(found, named).digest
+        else:
+            with found.registry.incoming() as incoming:
+                told = _train(found, rows, incoming)
+                named = moved_in(found, NamedModel(provider, incoming))
+            digest = named.reference.digest if named.reference else ""
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename} cannot be written ({error.strerror}); name another folder"
+        ) from error
+    click.echo(f"{folder or named.folder}: model {digest}; {told}")
+
+
+def _train(found: Configured, rows: list[LabelledText], folder: Path) -> str:
+    name = found.settings.classifier.provider
+    folders = found.offers.provider("classifier", name).model_folders
+    if folders is None or folders.train is None:
+        raise ConfigurationError(f"classifier {name!r} can't be trained here; choose another as [classifier] provider")
+    with click.progressbar(length=100, label=f"Training on {len(rows):,} rows", file=sys.stderr) as bar:
+        return folders.train(
+            found.settings.of_providers["classifier", name],
+            rows,
+            folder,
+            lambda done, of: bar.update(done * 100 // of - bar.pos),
+        )
+
+
+async def _stored(found: Configured) -> list[LabelledText]:
+    settings = found.settings
+    if found.offers.provider("store", settings.store.provider).one_process:
+        raise ConfigurationError(f"store {settings.store.provider!r} is seen by the service's own process alone")
+    opener = Opener(settings, found.offers, Host(Path(settings.server.data_dir), Metrics()))
+    async with opener.open("store", settings.store.provider) as opened:
+        store: Store = opened
+        return await corrected(store)

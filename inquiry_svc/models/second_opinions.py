@@ -1,0 +1,112 @@
+"""Asks the challenger and the shadow what they say of texts that the champion has answered, when nobody waits.
+
+Only while no inquiry is in the service is a text taken, one at a time, so that an answer waits for one text at most,
+some tenths of a millisecond. What does not fit into the queue by then is dropped and counted: under full load that is
+everything, and the figures are those of a sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from inquiry_svc.catalogue import CANDIDATE_AGREEMENT, SECOND_OPINIONS, SECOND_OPINIONS_WAITING
+from inquiry_svc.inquiries import AXES, Prediction, Text, Verdict
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.models.open_models import CandidateSeries, LineUp, OpenModel, OpenModels
+
+K = TypeVar("K")
+
+logger = logging.getLogger(__name__)
+
+_PLACES: Final = 256
+_AGAIN_AFTER_S: Final = 0.005
+"""Where somebody waits for an answer."""
+
+
+class SecondOpinions:
+    def __init__(
+        self, models: OpenModels, metrics: Metrics, *, nobody_waits: Callable[[], bool], timeout_s: float
+    ) -> None:
+        self._models = models
+        self._nobody_waits = nobody_waits
+        self._timeout_s = timeout_s
+        self._waiting: deque[tuple[Text, Prediction]] = deque()
+        self._failing: set[str] = set()
+        self._arrived = asyncio.Event()
+        self._shadow = CandidateSeries(metrics, "shadow")
+        self._agreement = {
+            (alias, axis, agrees): metrics.series(
+                CANDIDATE_AGREEMENT, alias=alias, axis=axis, agrees=str(agrees).lower()
+            )
+            for alias in ("challenger", "shadow")
+            for axis in AXES
+            for agrees in (True, False)
+        }
+        self._asked, self._dropped = (metrics.series(SECOND_OPINIONS, result=each) for each in ("asked", "dropped"))
+        metrics.series(SECOND_OPINIONS_WAITING).follow(lambda: len(self._waiting))
+
+    def ask_for(self, line_up: LineUp, texts: Mapping[K, Text], answers: Mapping[K, Prediction]) -> None:
+        """Note what the champion has said just now, by the same keys. Returns at once."""
+        if line_up.challenger is None and line_up.shadow is None:
+            return
+        for key, prediction in answers.items():
+            if len(self._waiting) < _PLACES:
+                self._waiting.append((texts[key], prediction))
+            else:
+                self._dropped.inc()
+        self._arrived.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._run(), name="second opinions")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._waiting.clear()
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._waiting:
+                self._arrived.clear()
+            elif not self._nobody_waits():
+                await asyncio.sleep(_AGAIN_AFTER_S)
+            else:
+                await self._ask(*self._waiting.popleft())
+                await asyncio.sleep(0)
+
+    async def _ask(self, text: Text, answer: Prediction) -> None:
+        with self._models.held() as line_up:
+            if answer.model != line_up.champion.model:  # it was swapped meanwhile
+                self._dropped.inc()
+                return
+            self._asked.inc()
+            if line_up.challenger is not None:
+                await self._compare("challenger", line_up.challenger, None, text, answer.verdict)
+            if line_up.shadow is not None:
+                await self._compare("shadow", line_up.shadow, self._shadow, text, answer.verdict)
+
+    async def _compare(
+        self, alias: str, model: OpenModel, candidate: CandidateSeries | None, text: Text, verdict: Verdict
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                (opinion,) = await model.classify([text], candidate)
+        except Exception as error:
+            if candidate is not None:
+                candidate.failed.inc()
+            if alias not in self._failing:
+                logger.warning("the %s could not classify a text", alias, exc_info=error)
+            self._failing.add(alias)
+            return
+        self._failing.discard(alias)
+        for axis in AXES:
+            agrees = getattr(opinion, axis).label == getattr(verdict, axis).label
+            self._agreement[alias, axis, agrees].inc()
