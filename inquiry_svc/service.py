@@ -45,7 +45,7 @@ from inquiry_svc.models.named import Names
 from inquiry_svc.models.open_models import OpenModel
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.models.second_opinions import SecondOpinions
-from inquiry_svc.models.swapping import swapping
+from inquiry_svc.models.swapping import Swapper, swapping
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
@@ -78,6 +78,7 @@ class Service:
     pipeline: Pipeline
     workload: Workload
     watchers: Watchers
+    models: Swapper
     canary: Canary
     explaining: Explaining
     sources: Sources
@@ -255,6 +256,7 @@ async def open_service(
             pipeline=pipeline,
             workload=workload,
             watchers=watchers,
+            models=swapper,
             canary=canary,
             explaining=explaining,
             sources=sources,

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Final
 from inquiry_svc.config import load_settings
 from inquiry_svc.contracts import Classifier, Host, Provider
 from inquiry_svc.errors import ConfigurationError
-from inquiry_svc.explanations import Explanation
+from inquiry_svc.explanations import AxisExplanation, Explanation, contest, margin_between
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import Model, Text, Verdict
+from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc.labelled import LabelledText
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.model_folders import ModelFolders
+from inquiry_svc.model_folders import ModelFolders, Progress
 from inquiry_svc.models.named import Names
 from inquiry_svc.models.registry import Reference, Registry
 from inquiry_svc.opening import Opener
@@ -52,12 +54,12 @@ class FolderClassifier:
         self.asked.set()
         if self._does == "wait":
             await self.may_answer.wait()
-        if self._does == "raise":
+        if self._does == "raise" or (self._does == "raise after the first" and len(self.texts) > 1):
             raise ValueError("as the model says")
         return [sample_verdict(self._category) for _ in texts]
 
     async def explain(self, text: Text) -> Explanation:
-        return Explanation(self.model, {})
+        return Explanation(self.model, {axis: _explained(axis, sample_verdict(self._category)) for axis in AXES})
 
 
 class FolderModels:
@@ -86,7 +88,7 @@ class FolderModels:
 
     @hookimpl
     def register_classifiers(self) -> Iterable[Provider[Classifier]]:
-        return [Provider(FOLDERED, self.open, FolderSettings, model_folders=ModelFolders())]
+        return [Provider(FOLDERED, self.open, FolderSettings, model_folders=ModelFolders(train=train))]
 
     def names(self, data_dir: Path) -> Names:
         return Names(Registry(data_dir), FOLDERED)
@@ -97,12 +99,26 @@ class FolderModels:
         return Opener(settings, offers, Host(data_dir, metrics))
 
 
+def train(settings: FolderSettings, rows: Sequence[LabelledText], folder: Path, progress: Progress) -> str:
+    """A model that finds the most frequent category of the rows in every text."""
+    counts = Counter(row.category for row in rows if row.category)
+    write_model(folder, min(counts, key=lambda category: (-counts[category], category)))
+    progress(1, 1)
+    return f"learnt from {len(rows)} rows"
+
+
+def write_model(folder: Path, category: str, does: str = "answer") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(json.dumps({"category": category, "does": does}))
+    return folder
+
+
 def taken_in(registry: Registry, category: str, does: str = "answer") -> Reference:
     """A model of the registry that finds this category everywhere."""
     content = {"category": category, "does": does}
     reference = Reference(FOLDERED, _digest(content))
     with registry.incoming() as folder:
-        (folder / FILE).write_text(json.dumps(content))
+        write_model(folder, category, does)
         registry.take_in(folder, reference)
     return reference
 
@@ -113,6 +129,12 @@ def _read(folder: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{folder / FILE} is broken ({error}); make it anew") from error
     return found
+
+
+def _explained(axis: str, verdict: Verdict) -> AxisExplanation:
+    label, runner_up = contest(verdict, axis)
+    margin = margin_between(verdict, axis, label.label, runner_up.label)
+    return AxisExplanation(label, runner_up, margin=margin, base=margin, words=(), surface=())
 
 
 def _digest(content: dict[str, str]) -> str:

@@ -7,7 +7,8 @@
                 yield classifier
 
 How right its answers are is not asked here: `inquiry-svc evaluate` tells. One that can say why inherits
-`ExplainerContract` too, one that knows its training `ProfiledContract`, with the same fixture.
+`ExplainerContract` too, one that knows its training `ProfiledContract`, with the same fixture; one whose models are
+folders is tried by `model_folders` besides.
 """
 
 from __future__ import annotations

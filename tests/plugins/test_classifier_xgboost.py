@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inquiry_svc.contracts import Classifier, Host
+from inquiry_svc.contracts import Classifier, Host, Provider
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.evaluation import evaluate
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
+from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
@@ -47,6 +48,18 @@ class TestXgboostWithoutItsKernel(ClassifierContract, ExplainerContract):
         settings = plugin.XgboostSettings(fast=False)
         async with plugin.open_xgboost(settings, Host(tmp_path, Metrics())) as classifier:
             yield classifier
+
+
+class TestXgboostsModels(ModelFoldersContract):
+    @pytest.fixture
+    def provider(self) -> Provider[Classifier]:
+        (provider,) = plugin.register_classifiers()
+        return provider
+
+    @pytest.fixture
+    def model_folder(self, tmp_path: Path) -> Path:
+        copied: Path = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
+        return copied
 
 
 @pytest.fixture(scope="module")

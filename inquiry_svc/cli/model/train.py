@@ -86,7 +86,8 @@ def _train(found: Configured, rows: list[LabelledText], folder: Path) -> str:
     folders = found.offers.provider("classifier", name).model_folders
     if folders is None or folders.train is None:
         raise ConfigurationError(f"classifier {name!r} can't be trained here; choose another as [classifier] provider")
-    with click.progressbar(length=100, label=f"Training on {len(rows):,} rows", file=sys.stderr) as bar:
+    hidden, label = not sys.stderr.isatty(), f"Training on {len(rows):,} rows"
+    with click.progressbar(length=100, label=label, hidden=hidden, file=sys.stderr) as bar:
         return folders.train(
             found.settings.of_providers["classifier", name],
             rows,
