@@ -41,7 +41,7 @@ async def open_loop(
             next_due += dice.expovariate(rate_per_s)
         for client in clients:
             client.send_next()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while due or not all(client.is_free for client in clients):  # noqa: ASYNC110 (each client says it for itself)
             await asyncio.sleep(0.001)
     for client in clients:
