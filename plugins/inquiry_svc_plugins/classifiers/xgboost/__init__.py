@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 PACKAGED_MODEL: Final = Path(__file__).with_name("artefact")
 
 MAX_INLINE_CHARACTERS: Final = 12_000
-"""A batch of at most this many is computed on the event loop, which it holds for 2 ms; handing it to the thread would
-cost more than that in waiting for the interpreter's lock. A larger one goes to the thread."""
+"""A batch of at most this many is computed on the event loop, which it holds for half a millisecond (2 ms by numpy);
+handing it to the thread would cost more than that in waiting for the interpreter's lock. A larger one goes to the
+thread."""
 
 
 @dataclass(frozen=True, slots=True)

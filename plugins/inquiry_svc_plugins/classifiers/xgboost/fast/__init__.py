@@ -2,6 +2,7 @@
 
 This room has one door, `quickened`; nothing outside needs to know what is behind it. What numpy answers stays the
 specification: the kernel is used only where it was built and, each time it is loaded, reads some texts as numpy does.
+C rather than numba, which is as quick but adds 120 MB to each process and a second to the first start.
 """
 
 from __future__ import annotations
