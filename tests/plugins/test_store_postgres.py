@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from inquiry_svc.contracts import Host
-from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.errors import ConfigurationError, StoreUnavailable
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.testing.reading import ReadingContract
+from inquiry_svc.testing.samples import sample_outcome
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
 from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.postgres import (
@@ -21,7 +22,7 @@ from inquiry_svc_plugins.stores.postgres import (
     register_stores,
     schema,
 )
-from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.postgres import PostgresServer, postgres_server, postgres_standby
 
 NUMBERS = itertools.count()
 
@@ -75,6 +76,18 @@ class TestReadingPostgres(ReadingContract):
     @pytest.fixture
     def open_to_read(self, url: str) -> OpenStore:
         return lambda: open_to_read(PostgresSettings(url), Host(Path(), Metrics()))
+
+
+async def test_a_replica_can_be_read(server: PostgresServer, url: str) -> None:
+    outcome = sample_outcome()
+    async with opener(url)() as store:
+        await store.save([outcome])
+    with postgres_standby(server) as standby:
+        copy = PostgresSettings(standby.url(url.rsplit("/", 1)[1]))
+        async with open_to_read(copy, Host(Path(), Metrics())) as reading:
+            assert await reading.get(outcome.inquiry.inquiry_id) == outcome
+            with pytest.raises(StoreUnavailable):
+                await reading.save([sample_outcome()])
 
 
 def test_it_is_offered_as_postgres() -> None:

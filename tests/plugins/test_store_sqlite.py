@@ -50,6 +50,19 @@ class TestReadingSqlite(ReadingContract):
         return lambda: open_to_read(SqliteSettings(), Host(tmp_path, Metrics()))
 
 
+@pytest.mark.parametrize("schema", [0, 99])
+async def test_a_file_of_another_schema_is_not_read_and_not_migrated(tmp_path: Path, file: Path, schema: int) -> None:
+    async with opener(tmp_path)() as store:
+        await store.save([sample_outcome()])
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema}")
+    before = file.read_bytes()  # noqa: ASYNC240 (quick)
+    with pytest.raises(ConfigurationError, match=f"has schema {schema}, this release reads 1: run inquiry-svc migrate"):
+        async with open_to_read(SqliteSettings(), Host(tmp_path, Metrics())):
+            pass
+    assert file.read_bytes() == before  # noqa: ASYNC240 (quick)
+
+
 def opener(folder: Path, path: str = "", readers: int = 2, busy_timeout_s: float = 0.05) -> OpenStore:
     settings = SqliteSettings(path=path, busy_timeout_s=busy_timeout_s, readers=readers)
     return lambda: open_sqlite(settings, Host(folder, Metrics()))
