@@ -144,5 +144,5 @@ async def test_a_swap_every_2_s_under_load_fails_no_request_slows_none_and_keeps
 async def followed(service: Serving, model: Reference) -> None:
     """Wait until the last that a worker has said is that this one is the champion."""
     async with asyncio.timeout(60):
-        while f"models: champion {model}" not in [line for line in service.lines if "models: " in line][-1]:
+        while f"models: champion {model}" not in [line for line in service.lines if "models: " in line][-1]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

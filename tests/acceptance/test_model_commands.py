@@ -236,7 +236,7 @@ def test_training_from_the_store_learns_what_people_said_and_can_be_done_again(c
     rows_out = commands.folder / "feedback.jsonl"
     told = commands("model", "train", file, "--from-store", "--rows-out", rows_out)
     [hr] = commands.registry.models()
-    assert told.splitlines()[0] == "13 rows from the store"
+    assert told.splitlines()[0] == "rows from the store: 13"
     assert told.splitlines()[1].endswith(f"model {hr.digest}; learnt from 25 rows")
     assert read_labelled([rows_out]) == said
     assert commands("model", "train", file, rows_out).endswith(f"model {hr.digest}; learnt from 25 rows\n")

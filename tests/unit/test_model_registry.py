@@ -112,6 +112,31 @@ def test_whoever_reads_while_it_is_written_reads_a_whole_file(registry: Registry
     assert len(registry.aliases().history) == 80
 
 
+def test_a_writer_that_is_killed_leaves_a_whole_file_with_all_that_it_told_of(registry: Registry) -> None:
+    script = (
+        "import sys; from pathlib import Path; from inquiry_svc.models.registry import Reference, Registry\n"
+        "registry, n = Registry(Path(sys.argv[1])), int(sys.argv[2])\n"
+        "while True:\n"
+        "    registry.promote(Reference('x', str(n)), 'shadow', who='', why='', figures={})\n"
+        "    print(n, flush=True)\n"
+        "    n += 1"
+    )
+    folder, told = str(registry.folder(A).parents[2]), 0
+    for kill in range(5):
+        command = [sys.executable, "-c", script, folder, str(told + 1000)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(3 + 7 * kill):
+                told = int(process.stdout.readline())
+            process.kill()
+            told = int([str(told), *process.stdout.read().split()][-1])
+        shadow = registry.aliases().shadow
+        assert shadow is not None
+        assert int(shadow.digest) in (told, told + 1)
+    registry.promote(A, "shadow", **WHO)
+    assert registry.aliases().shadow == A, "the lock of the killed is nobody's"
+
+
 def test_each_change_gives_another_stamp(registry: Registry) -> None:
     stamps = [registry.stamp()]
     for model in (A, B, A, B):

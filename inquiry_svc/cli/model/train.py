@@ -60,7 +60,7 @@ def train(
     if from_store:
         stored = asyncio.run(_stored(found))
         rows += stored
-        click.echo(f"{len(stored)} rows from the store")
+        click.echo(f"rows from the store: {len(stored)}")
         if rows_out:
             write_labelled(rows_out, stored)
     provider = found.settings.classifier.provider
