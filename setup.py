@@ -20,7 +20,7 @@ from setuptools.errors import CompileError
 FAST = "inquiry_svc_plugins.classifiers.xgboost.fast"
 SOURCES = Path("plugins", *FAST.split("."))
 # Every processor of its kind runs what is built; and a product and a sum are rounded apart, as numpy rounds them.
-FLAGS = ["-std=c99", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = ["-std=c99", "-O3", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno"]
 ZIG = "ziglang==0.16.0"
 
 
