@@ -138,8 +138,8 @@ EXPLANATION_DURATION: Final = Histogram(
 )
 MODEL_INFO: Final = Gauge(
     "model_version_info",
-    "1 for each model that is open.",
-    {"model_name": OPEN, "version": OPEN, "sha": OPEN},
+    "1 for each model that is open: the one that answers, and the one that answers when that fails.",
+    {"model_name": OPEN, "version": OPEN, "sha": OPEN, "role": ("classifier", "fallback")},
     across="max",
 )
 MODEL_FEEDBACK: Final = Counter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from inquiry_svc import catalogue
 from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
@@ -16,9 +16,10 @@ _SATISFACTION_OVER: Final = 50
 """A new inquiry moves the estimate by one part in so many; until there are so many it is their plain mean."""
 
 
-def begin_with(model: Model, metrics: Metrics) -> None:
+def begin_with(model: Model, metrics: Metrics, *, role: Literal["classifier", "fallback"]) -> None:
     """Have the series of a model that was opened stand at 0: what is missing can't be divided by."""
-    metrics.series(catalogue.MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest).set(1)
+    known = {"model_name": model.name, "version": model.version, "sha": model.digest}
+    metrics.series(catalogue.MODEL_INFO, **known, role=role).set(1)
     metrics.series(catalogue.MODEL_CONFIDENCE, model_name=model.name)
     for category in CATEGORIES:
         metrics.series(catalogue.MODEL_PREDICTIONS, model_name=model.name, prediction=category)

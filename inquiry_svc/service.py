@@ -235,7 +235,7 @@ async def open_service(
             ],
             metrics,
         )
-        begin_with(fallback.model, metrics)
+        begin_with(fallback.model, metrics, role="fallback")
         metrics.series(WORKERS_RUNNING).set(1)
         explaining = Explaining(swapper.open_models, fallback, metrics=metrics, timeout_s=settings.classifier.timeout_s)
         canary = Canary(swapper, registry, settings.models, metrics)

@@ -145,7 +145,7 @@ class Swapper:
             task.cancel()
             raise
         self._kept[named] = _Kept(model, task, closing)
-        begin_with(model.model, self._metrics)
+        begin_with(model.model, self._metrics, role="classifier")
         return model
 
     async def _keep(self, named: NamedModel, opened: asyncio.Future[OpenModel], closing: asyncio.Event) -> None:
@@ -171,7 +171,8 @@ class Swapper:
             kept.task.cancel()
         model = kept.model.model
         if all(other.model.model != model for other in self._kept.values()):
-            self._metrics.remove(MODEL_INFO, model_name=model.name, version=model.version, sha=model.digest)
+            known = {"model_name": model.name, "version": model.version, "sha": model.digest}
+            self._metrics.remove(MODEL_INFO, **known, role="classifier")
 
     async def close(self) -> None:
         for kept in self._kept.values():

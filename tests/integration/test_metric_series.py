@@ -119,6 +119,16 @@ async def test_what_an_alert_divides_by_stands_at_0_before_anybody_asked() -> No
     assert not [name for name, _ in found if name == "customer_satisfaction_score"], "0 is not on its scale"
 
 
+async def test_a_model_says_whether_it_is_the_classifier_or_answers_when_that_fails() -> None:
+    async with running_service(SILENT) as running:
+        found = await _series(running)
+    models = [dict(labels) for name, labels in found if name == "model_version_info"]
+    assert {labels["model_name"]: labels["role"] for labels in models} == {
+        running.service.settings.classifier.provider: "classifier",
+        running.service.settings.classifier.fallback: "fallback",
+    }
+
+
 async def test_all_methods_on_all_routes_keep_the_number_of_lines_within_its_budget() -> None:
     async with running_service(SILENT) as running:
         for endpoint in ENDPOINTS:

@@ -64,7 +64,7 @@ def test_feedback_on_sentiment_and_urgency_counts_under_what_the_model_had_said(
 
 def test_nothing_is_said_of_accuracy_before_anybody_said_anything() -> None:
     metrics = Metrics(OWN_METRICS)
-    begin_with(MODEL, metrics)
+    begin_with(MODEL, metrics, role="classifier")
     assert values(metrics, MODEL_ACCURACY) == {}
     assert set(values(metrics, MODEL_FEEDBACK).values()) == {0}
     assert [len(values(metrics, each)) for each in (MODEL_FEEDBACK, SENTIMENT_FEEDBACK, URGENCY_FEEDBACK)] == [12, 6, 8]
