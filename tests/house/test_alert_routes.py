@@ -23,7 +23,12 @@ FIRING: Final[dict[str, Any]] = {
     "alerts": [
         {
             "status": "firing",
-            "labels": {"alertname": "HighErrorRate", "severity": "critical", "component": "api"},
+            "labels": {
+                "alertname": "HighErrorRate",
+                "severity": "critical",
+                "component": "api",
+                "service": "inquiry-svc",
+            },
             "annotations": {
                 "summary": "High error rate detected",
                 "description": "Error rate is 10% over the last 5 minutes.",
@@ -111,10 +116,21 @@ def test_the_mail_says_what_where_since_when_and_what_to_do(tmp_path: Path) -> N
     assert rendered(mail["text"], FIRING, tmp_path).strip().splitlines() == [
         "FIRING: High error rate detected",
         "Error rate is 10% over the last 5 minutes.",
-        "Severity critical, component api, since 2026-11-24 04:14:59 UTC",
+        "Severity critical, component api of inquiry-svc, since 2026-11-24 04:14:59 UTC",
         "What to do: https://runbooks.example.org/alerting/runbooks/HighErrorRate.md",
     ]
-    assert "since 2026-11-24 04:14:59 UTC until 04:44:10 UTC" in rendered(mail["text"], RESOLVED, tmp_path)
+    assert rendered(mail["text"], RESOLVED, tmp_path).strip().splitlines()[:3] == [
+        "RESOLVED: High error rate detected",
+        "It was: Error rate is 10% over the last 5 minutes.",
+        "Severity critical, component api of inquiry-svc, since 2026-11-24 04:14:59 UTC until 04:44:10 UTC",
+    ]
+
+
+def test_what_is_not_of_one_service_names_none(tmp_path: Path) -> None:
+    [alert] = FIRING["alerts"]
+    node = {**alert, "labels": {"alertname": "HighNodeCPUUsage", "severity": "warning", "component": "node"}}
+    [mail] = RECEIVERS["email-alerts"]["email_configs"]
+    assert "Severity warning, component node, since" in rendered(mail["text"], {**FIRING, "alerts": [node]}, tmp_path)
 
 
 def test_the_slack_message_says_what_and_leads_to_the_runbook(tmp_path: Path) -> None:
@@ -124,7 +140,11 @@ def test_the_slack_message_says_what_and_leads_to_the_runbook(tmp_path: Path) ->
     assert rendered(slack["text"], FIRING, tmp_path).strip().splitlines() == [
         "*High error rate detected*",
         "Error rate is 10% over the last 5 minutes.",
+        "Severity critical, component api of inquiry-svc",
     ]
+    assert rendered(slack["text"], RESOLVED, tmp_path).strip().splitlines()[1] == (
+        "It was: Error rate is 10% over the last 5 minutes."
+    )
     link = "https://runbooks.example.org/alerting/runbooks/HighErrorRate.md"
     assert rendered(slack["title_link"], FIRING, tmp_path).strip() == link
     assert rendered(slack["fallback"], FIRING, tmp_path).strip() == "[FIRING] HighErrorRate: High error rate detected"
