@@ -41,7 +41,7 @@ class Bench:
 
     def known_digests(self) -> set[str]:
         [family] = [family for family in self.metrics.snapshot() if family.metric == MODEL_INFO]
-        return {sha for _, _, sha in family.values}
+        return {sha for _, _, sha, _ in family.values}
 
 
 @pytest.fixture
