@@ -39,11 +39,14 @@ async def submitted(url: str, times: int) -> set[str]:
 
 
 async def test_every_span_of_every_worker_has_arrived_when_the_service_has_stopped(tmp_path: Path) -> None:
-    async with collector() as (found, url), serving(tmp_path, "--workers", "2", environ=tracing(url)) as service:
-        trace_ids = await submitted(service.url, 60)
-        service.signal(signal.SIGTERM)
-        assert await service.exit_code(within_s=20) == 0
-        logged = service.logged()
+    patient = {"INQUIRY_TRACING__OTLP__STOP_LIMIT_S": "30", "INQUIRY_SERVER__STOP_TIMEOUT_S": "40"}
+    async with collector() as (found, url):
+        environ = tracing(url, **patient)
+        async with serving(tmp_path, "--workers", "2", environ=environ) as service:
+            trace_ids = await submitted(service.url, 60)
+            service.signal(signal.SIGTERM)
+            assert await service.exit_code(within_s=50) == 0
+            logged = service.logged()
     requests = [span for span in found.spans() if span.name == f"POST {SUBMIT}"]
     batches = {span.place for span in found.spans() if span.name in ("classify batch", "store batch")}
     assert {span.trace_id for span in requests} == trace_ids

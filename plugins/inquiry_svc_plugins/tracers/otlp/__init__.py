@@ -1,8 +1,8 @@
 """Offers the tracer `otlp`: OpenTelemetry traces, sent over HTTP to Jaeger or any other collector.
 
 Sending is never in the way of a request. Spans wait in the process, are sent together once a period, and wait on while
-the collector is away; past `max_waiting` new ones are dropped and counted. At the stop what waits is sent, for a second
-at most.
+the collector is away; past `max_waiting` new ones are dropped and counted. At the stop what waits is sent, for
+`stop_limit_s` at most.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class OtlpSettings:
     """A span takes some 2 kB."""
     period_s: Seconds = 1.0
     timeout_s: Seconds = 5.0
+    stop_limit_s: Seconds = 1.0
+    """So long the stop waits for what is left to be sent, after `server.stop_timeout_s`. The rest is dropped."""
     service_name: str = "inquiry-svc"
     instance_id: str = ""
     """Tells this process from others of the name; the machine's name and the process id unless set."""

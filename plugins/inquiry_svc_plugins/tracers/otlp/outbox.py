@@ -26,8 +26,6 @@ from inquiry_svc_plugins.tracers.otlp import DROPPED, SENT, WAITING
 logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 512
-_LAST_LIMIT_S: Final = 1.0
-"""At the stop, for which `server.stop_timeout_s` has been waited already."""
 
 
 class Outbox(SpanProcessor):
@@ -48,14 +46,14 @@ class Outbox(SpanProcessor):
             self._dropped["too_many"].inc()
 
     @asynccontextmanager
-    async def sending(self, period_s: float) -> AsyncIterator[None]:
-        """Send once a period while open, and what is left on leaving."""
+    async def sending(self, period_s: float, stop_limit_s: float) -> AsyncIterator[None]:
+        """Send once a period while open, and what is left on leaving, for `stop_limit_s` at most."""
         failing = "the spans of traces can't be sent; trying again each period"
         sending = repeated(self._send, period_s=period_s, first_after_s=period_s, name="sending spans", failing=failing)
         async with sending:
             yield
         try:
-            async with asyncio.timeout(_LAST_LIMIT_S):
+            async with asyncio.timeout(stop_limit_s):
                 await self._send()
         except (Unavailable, TimeoutError) as error:
             logger.warning("%d spans of traces were not sent before the stop", len(self._waiting), exc_info=error)

@@ -154,5 +154,5 @@ async def opened(settings: OtlpSettings, metrics: Metrics) -> AsyncIterator[Otlp
             span_limits=SpanLimits(max_links=_MAX_LINKS, max_span_attribute_length=256),
         )
         provider.add_span_processor(outbox)
-        async with outbox.sending(settings.period_s):
+        async with outbox.sending(settings.period_s, settings.stop_limit_s):
             yield OtlpTracer(provider.get_tracer("inquiry_svc", VERSION))
