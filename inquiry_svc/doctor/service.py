@@ -18,6 +18,8 @@ from inquiry_svc.doctor.findings import Finding, left_out, ok, wrong
 from inquiry_svc.doctor.surroundings import Surroundings, in_one_line
 from inquiry_svc.live.exposition import Sample, read_sample, read_scrape
 from inquiry_svc.metrics import MAX_OPEN_SERIES, OVERFLOW, Metrics
+from inquiry_svc.models.named import Names, open_model
+from inquiry_svc.models.registry import Registry
 from inquiry_svc.opening import Opener, told_what_is_missing
 
 MAX_SAMPLES: Final = 5_000
@@ -32,6 +34,7 @@ _RUNBOOKS: Final[Mapping[str, str]] = {
     "cache": "CacheLost",
     "classifier": "ClassifierFallback",
     "fallback": "FallbackClassifierDown",
+    "models": "ModelRefused",
     "queue": "QueueSaturated",
 }
 
@@ -83,19 +86,20 @@ def _unsound(samples: Sequence[Sample]) -> Iterable[Finding]:
 
 
 async def model(around: Surroundings) -> Iterable[Finding]:
-    """Whether the service answers with the model that is installed and configured here."""
-    name = around.settings.classifier.provider
-    served = {labels["model_name"]: labels["sha"] for labels, _ in await _samples(around, "model_version_info")}
+    """Whether the service answers with the champion of the registry here, or without one with the built-in model."""
+    served = [(labels["model_name"], labels["sha"]) for labels, _ in await _samples(around, "model_version_info")]
+    names = Names(Registry(around.data_dir), around.settings.classifier.provider)
+    champion = await asyncio.to_thread(names.find, "champion")
     opener = Opener(around.settings, around.offers, Host(around.data_dir, Metrics()))
-    async with opener.open("classifier", name) as classifier:
-        installed = classifier.model
-    if served.get(installed.name) == installed.digest:
-        return [ok(f"{installed.name} {installed.version}, digest {installed.digest}, is the one installed here")]
-    shown = ", ".join(f"{other} {digest}" for other, digest in served.items()) or "none"
+    async with open_model(opener, champion) as classifier:
+        here = classifier.model
+    if (here.name, here.digest) in served:
+        return [ok(f"{here.name} {here.version}, digest {here.digest}, is the champion here, and served")]
+    shown = ", ".join(map(" ".join, served)) or "none"
     return [
         wrong(
-            f"the models served are {shown}; installed here is {installed.name} {installed.digest}",
-            "restart the service, or look at the configuration it was started with",
+            f"the models served are {shown}; the champion here is {here.name} {here.digest}",
+            "name the service's folder with --data-dir, or look with which settings it was started",
         )
     ]
 

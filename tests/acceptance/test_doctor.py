@@ -17,9 +17,11 @@ from typing import Final
 import pytest
 
 from inquiry_svc.doctor import ROUTINES
+from inquiry_svc.models.registry import Registry
 from tests.acceptance.altered_answers import Alter, altered_answers
 from tests.acceptance.serving import COMMAND, child_environ, install_plugin, run_command, serving
 from tests.acceptance.watched_site import Site, watched_site
+from tests.model_folders import FOLDERED, taken_in
 from tests.servers import free_port
 
 pytestmark = pytest.mark.xdist_group("doctor")
@@ -174,7 +176,25 @@ def test_another_model_than_the_one_installed_is_one_line(site: Site) -> None:
     with altered_answers(site.service, metrics=lambda page: digest.sub(rb"\g<1>abc", page)) as url:
         [(name, said, _)] = site.wrong("--url", url)
     assert name == "model"
-    assert re.fullmatch(r"the models served are xgboost abc, keyword \w+; installed here is xgboost \w{32}", said)
+    assert re.fullmatch(r"the models served are xgboost abc, keyword \w+; the champion here is xgboost \w{32}", said)
+
+
+async def test_the_champion_of_the_registry_is_the_model_that_is_wanted(site: Site, tmp_path: Path) -> None:
+    plugin = (
+        "from tests.model_folders import FolderModels\nregister_classifiers = FolderModels().register_classifiers\n"
+    )
+    install_plugin(tmp_path, "foldered", plugin)
+    path = f"{tmp_path}:{Path(__file__).parents[2]}"
+    environ = {"PYTHONPATH": path, "INQUIRY_CLASSIFIER__PROVIDER": FOLDERED}
+    registry = Registry(tmp_path / "data")
+    model = taken_in(registry, "sales")
+    registry.promote(model, "champion", who="ana", why="a test", figures={})
+    async with serving(tmp_path / "data", environ=environ) as service:
+        options = ("--url", service.url, "--data-dir")
+        assert site.wrong(*options, str(tmp_path / "data"), environ=environ) == []
+        [(name, said, _)] = site.wrong(*options, str(tmp_path / "other"), environ=environ)
+    assert name == "model"
+    assert f"the models served are foldered {model.digest}" in said
 
 
 @pytest.mark.parametrize(("ahead_s", "says"), [(3600, "(3599|360[01]) s ahead of"), (-90, "(89|9[01]) s behind")])

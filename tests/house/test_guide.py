@@ -32,7 +32,7 @@ IDS: Final = [
     *(f"M{number}" for number in range(1, 5)),
     "S",
 ]
-NOT_HERE: Final = ["C7", "C8", "T1"]
+NOT_HERE: Final = ["C8", "T1"]
 """Rows that have no place yet. One that gets one leaves this list."""
 
 
