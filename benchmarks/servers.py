@@ -27,10 +27,10 @@ def constant_server() -> Iterator[str]:
 
 
 @contextmanager
-def inquiry_server(environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def inquiry_server(environment: Mapping[str, str] | None = None, *, data_dir: str | None = None) -> Iterator[str]:
     """The service as shipped, but for the cache (every text is classified) and what `environment` sets."""
     with TemporaryDirectory(prefix="inquiry-bench-") as folder:
-        command = [sys.executable, "-m", "inquiry_svc.cli", "serve", "--port", "0", "--data-dir", folder]
+        command = [sys.executable, "-m", "inquiry_svc.cli", "serve", "--port", "0", "--data-dir", data_dir or folder]
         with _serving(command, {"INQUIRY_CACHE__PROVIDER": "none", **(environment or {})}) as url:
             yield url
 

@@ -24,7 +24,7 @@ def lines_of(text: Text, explanation: Explanation, *, in_colour: bool) -> Iterat
         yield f"  {axis}: {_sum_of(explained)}"
         yield from (f"    {line}" for line in (_coloured(text, explained) if in_colour else _table(explained)))
         if explained.flip is not None:
-            without = ", ".join(f'"{_printable(words)}"' for words in explained.flip.left_out)
+            without = ", ".join(f'"{printable(words)}"' for words in explained.flip.left_out)
             yield f"    without {without}: {explained.flip.label.label} {explained.flip.label.confidence:.2f}"
 
 
@@ -69,7 +69,7 @@ def _painted(field: Field, written: str, explained: AxisExplanation) -> str:
         for span in words.spans:
             if span.field == field:
                 styles[span.start : span.end] = [_style(words.weight, explained)] * (span.end - span.start)
-    runs = groupby(zip(_printable(written), styles, strict=True), key=lambda each: each[1])
+    runs = groupby(zip(printable(written), styles, strict=True), key=lambda each: each[1])
     return "".join(
         click.style("".join(character for character, _ in run), fg=style.fg, bold=style.bold) for style, run in runs
     )
@@ -89,7 +89,7 @@ def _table(explained: AxisExplanation) -> Iterator[str]:
     yield f"{'weight':>7}{'alone':>8}"
     for words in explained.words[:_ROWS]:
         alone = "" if words.alone is None else f"{words.alone:+.2f}"
-        yield f"{words.weight:+7.2f}{alone:>8}  {_printable(words.text)}  ({_places(words.spans)})"
+        yield f"{words.weight:+7.2f}{alone:>8}  {printable(words.text)}  ({_places(words.spans)})"
     more = explained.words[_ROWS:]
     if more:
         yield f"{math.fsum(words.weight for words in more):+7.2f}{'':8}  in {len(more)} more"
@@ -102,6 +102,6 @@ def _places(spans: Sequence[Span]) -> str:
     return f"{found}, {len(spans) - _PLACES} more" if len(spans) > _PLACES else found
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """With a space for whatever could move a terminal's cursor or turn its writing; the places stay the same."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -249,7 +249,7 @@ def test_training_that_can_not_be_done_is_told_in_one_line(commands: Commands, m
     assert "--rows-out writes the rows of the store" in commands("train", file, "--rows-out", "x", code=2)
     assert "cannot be written" in commands("train", file, "--out", "/proc/model", code=1)
     monkeypatch.setenv("INQUIRY_STORE__PROVIDER", "memory")
-    assert "is seen by the service's own process alone" in commands("train", "--from-store", code=2)
+    assert "can't be read from outside the service" in commands("train", "--from-store", code=2)
     monkeypatch.setenv("INQUIRY_CLASSIFIER__PROVIDER", "keyword")
     assert "classifier 'keyword' can't be trained here" in commands("train", file, code=2)
     told = commands("model", "promote", write_model(commands.folder / "m", "sales"), "--as", "shadow", code=2)

@@ -11,6 +11,7 @@ import click
 
 from inquiry_svc.cli.chosen_store import data_dir_option
 from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.explained import printable
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
 from inquiry_svc.models.comparing import Answers, agreement, answers_of
@@ -66,6 +67,6 @@ def _axis(axis: str, a: Answers, b: Answers, rows: Sequence[LabelledText], examp
     for row in differing[:examples]:
         truth = rows[row].label(axis)
         text = " ".join(f"{rows[row].text.subject} {rows[row].text.body}".split())
-        shown = text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "..."
+        shown = printable(text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
         given, others = (label or "failed" for label in pairs[row])
         yield f"    {given} / {others}" + (f", right: {truth}" if truth else "") + f": {shown}"

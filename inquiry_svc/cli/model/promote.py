@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 from inquiry_svc.cli.chosen_store import data_dir_option
 from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
 from inquiry_svc.cli.model.listing import told
+from inquiry_svc.cli.model.person import person
 from inquiry_svc.cli.model.taking_in import taken_in
 from inquiry_svc.errors import ConfigurationError, PromotionRefused
 from inquiry_svc.inquiries import AXES
@@ -60,9 +60,7 @@ def promote(
     if alias != "shadow" and (judging or not force):
         figures = _judged(found, named, judging, force=force)
     why = "; ".join(filter(None, [why, "forced" if force else ""]))
-    change = found.registry.promote(
-        named.reference, alias, who=getpass.getuser(), why=why, figures=figures.as_numbers()
-    )
+    change = found.registry.promote(named.reference, alias, who=person(), why=why, figures=figures.as_numbers())
     click.echo(told(change))
 
 

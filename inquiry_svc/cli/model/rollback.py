@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from inquiry_svc.cli.chosen_store import data_dir_option
 from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
 from inquiry_svc.cli.model.listing import told
+from inquiry_svc.cli.model.person import person
 from inquiry_svc.models.registry import ALIASES, Alias, Reference
 
 
@@ -25,7 +25,7 @@ def rollback(alias: Alias, why: str, data_dir: str | None, file: Path | None) ->
     former = found.registry.aliases().former_champions
     if alias == "champion" and former:
         asyncio.run(_try(found, former[-1]))
-    click.echo(told(found.registry.roll_back(alias, who=getpass.getuser(), why=why)))
+    click.echo(told(found.registry.roll_back(alias, who=person(), why=why)))
 
 
 async def _try(found: Configured, model: Reference | None) -> None:

@@ -11,13 +11,11 @@ import click
 from inquiry_svc.cli.chosen_store import data_dir_option
 from inquiry_svc.cli.configured import Configured, config_option, configured
 from inquiry_svc.cli.model.taking_in import identity, moved_in
-from inquiry_svc.contracts import Host, Store
+from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.labelled import LabelledText, read_labelled, write_labelled
-from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.corrected import corrected
 from inquiry_svc.models.named import NamedModel
-from inquiry_svc.opening import Opener
 
 
 @click.command()
@@ -97,10 +95,5 @@ def _train(found: Configured, rows: list[LabelledText], folder: Path) -> str:
 
 
 async def _stored(found: Configured) -> list[LabelledText]:
-    settings = found.settings
-    if found.offers.provider("store", settings.store.provider).one_process:
-        raise ConfigurationError(f"store {settings.store.provider!r} is seen by the service's own process alone")
-    opener = Opener(settings, found.offers, Host(Path(settings.server.data_dir), Metrics()))
-    async with opener.open("store", settings.store.provider) as opened:
-        store: Store = opened
+    async with open_store_to_read(found) as store:
         return await corrected(store)
