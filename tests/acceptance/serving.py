@@ -22,7 +22,7 @@ from typing import Any, Final
 import psutil
 
 COMMAND: Final = str(Path(sys.executable).with_name("inquiry-svc"))
-START_LIMIT_S: Final = 30.0
+START_LIMIT_S: Final = 90.0
 
 
 @dataclass(slots=True)

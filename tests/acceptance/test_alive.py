@@ -1,0 +1,81 @@
+"""A fault wakes the right person with the right words, and no other; and when it is over, that is said too.
+
+The real service with PostgreSQL and Redis, the shipped rules and routes in a real Prometheus and Alertmanager, twenty
+times as fast, and real ends of the line for mail and for Slack: see `tests/alive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import Final
+
+import pytest
+
+from tests.alive.episodes import Episode, HeldUp, live_through_all
+from tests.alive.faults import FAULTS
+from tests.alive.timeline import timeline
+from tests.house.test_alerts import ROOT
+from tests.servers.prometheus import Program, program
+
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(2000)]
+
+PROGRAMS: Final[tuple[Program, ...]] = ("prometheus", "alertmanager")
+RUNBOOKS: Final = "https://runbooks.example.org/"
+
+
+@pytest.fixture(scope="module")
+def episodes() -> dict[str, Episode | BaseException]:
+    for name in PROGRAMS:
+        program(name)
+    ended = asyncio.run(live_through_all())
+    print(timeline([each for each in ended.values() if isinstance(each, Episode)]))
+    return ended
+
+
+@pytest.fixture(params=[fault.name for fault in FAULTS])
+def episode(request: pytest.FixtureRequest, episodes: dict[str, Episode | BaseException]) -> Episode:
+    ended = episodes[request.param]
+    if isinstance(ended, HeldUp) and os.environ.get("CI") != "true":
+        pytest.skip(str(ended))
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
+
+
+def test_the_alert_fires_when_it_must_and_no_other_does(episode: Episode) -> None:
+    assert episode.fired_at - episode.pending_at >= episode.for_s
+    assert episode.late_s == 0
+    assert episode.strangers == set()
+
+
+def test_one_person_is_told_that_it_began_and_that_it_is_over(episode: Episode) -> None:
+    where = ("slack", "#alerts") if episode.severity == "critical" else ("mail", "alerts@example.org")
+    for status in ("FIRING", "RESOLVED"):
+        assert [(each.channel, each.to) for each in episode.told(status, episode.fault.alert)] == [where]
+
+
+def test_nobody_is_told_of_symptoms_or_of_what_has_nothing_to_do_with_it(episode: Episode) -> None:
+    assert {each.says[1] for each in episode.messages} <= {episode.fault.alert, *episode.fault.may_come_too}
+
+
+@pytest.mark.parametrize("status", ["FIRING", "RESOLVED"])
+def test_the_message_says_what_is_wrong_how_bad_where_and_what_to_do(episode: Episode, status: str) -> None:
+    fault = episode.fault
+    [message] = episode.told(status, fault.alert)
+    assert message.title == f"[{status}] {fault.alert}"
+    summary, description, where, *more = message.text.strip().splitlines()
+    assert summary == (f"{status}: {fault.summary}" if message.channel == "mail" else f"*{fault.summary}*")
+    found = re.fullmatch(("It was: " if status == "RESOLVED" else "") + fault.description, description)
+    assert found, description
+    if status == "FIRING" and found.groups():
+        assert fault.least <= float(found[1]) <= fault.most
+    assert where.startswith(f"Severity {episode.severity}, component ")
+    assert re.search(r" of inquiry-svc(, since .* UTC)?$", where)
+    assert (" until " in where) == (status == "RESOLVED" and message.channel == "mail")
+    runbook = f"alerting/runbooks/{fault.alert}.md"
+    assert (ROOT / runbook).is_file()
+    assert [*more, message.link] == (
+        [f"What to do: {RUNBOOKS}{runbook}", ""] if message.channel == "mail" else [RUNBOOKS + runbook]
+    )
