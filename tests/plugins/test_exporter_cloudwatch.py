@@ -128,7 +128,7 @@ class LogReceiver(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         document = json.loads(self.format(record))
-        assert abs(document["_aws"]["Timestamp"] - NOW.timestamp() * 1000) < 600_000
+        assert abs(document["_aws"]["Timestamp"] - NOW.timestamp() * 1000) < 86_400_000
         [directive] = document["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "InquirySvc"
         assert 1 <= len(directive["Metrics"]) <= 100

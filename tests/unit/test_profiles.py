@@ -58,7 +58,7 @@ def test_of_two_times_enough_alike_chance_makes_less_than_a_change(measure: str)
         return dict(tally.shares()[measure])
 
     found = [stability_index(drawn(), drawn()) for _ in range(50)]
-    assert max(found) < CHANGED
+    assert sum(each >= CHANGED for each in found) < 3  # of the measure with most bins, 1 pair in 1,500 is
     assert mean(found) < 3 * (len(bins) - 1) * 2 / ENOUGH
 
 
