@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
+from inquiry_svc.repeating import repeated
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,16 +68,19 @@ class Batcher(Generic[T, R]):
     async def running(self) -> AsyncIterator[None]:
         """Work while open. Leaving breaks the work off; callers who still wait are told `Unavailable`."""
         name = f"batcher {self._work.__qualname__}"
-        tasks = [
-            asyncio.create_task(self._run(), name=name),
-            asyncio.create_task(self._sweep(), name=f"deadlines of {name}"),
-        ]
+        worker = asyncio.create_task(self._run(), name=name)
         try:
-            yield
+            async with repeated(
+                self._tell_the_late,
+                period_s=_SWEEP_S,
+                first_after_s=_SWEEP_S,
+                name=f"deadlines of {name}",
+                failing="deadlines can't be told of",
+            ):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
             _settle(self._waiting, [_broken_off()] * len(self._waiting))
             self._waiting.clear()
 
@@ -88,13 +92,11 @@ class Batcher(Generic[T, R]):
                 self._size.observe(len(batch))
                 await self._answer(batch)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for future, until in self._until.items():
-                if until <= now and not future.done():
-                    future.set_exception(TimeoutError())
+    async def _tell_the_late(self) -> None:
+        now = time.monotonic()
+        for future, until in self._until.items():
+            if until <= now and not future.done():
+                future.set_exception(TimeoutError())
 
     def _gather(self) -> dict[asyncio.Future[R], T]:
         batch: dict[asyncio.Future[R], T] = {}

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 from inquiry_svc.catalogue import HEALTH
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.repeating import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +73,11 @@ class Health:
     async def watched(self) -> AsyncIterator[None]:
         """Ask now and every few seconds while open."""
         await self.ask()
-        watch = asyncio.create_task(self._watch(), name="health watch")
-        try:
+        failing = "the components can't be asked how they are"
+        async with repeated(
+            self.ask, period_s=_PERIOD_S, first_after_s=_PERIOD_S, name="health watch", failing=failing
+        ):
             yield
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_PERIOD_S)
-            await self.ask()
 
     async def _ask(self) -> Report:
         answers = await asyncio.gather(*(self._ask_one(component) for component in self._components))

@@ -173,8 +173,9 @@ async def open_service(
             name: await enter(opener.open("source", name)) for name in settings.sources.providers
         }
 
-        store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
-        if tracer is not None:
+        if tracer is None:
+            store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
+        else:
             if cache is not None:
                 cache = TracedCache(cache, tracer, offers.provider("cache", settings.cache.provider))
             router = TracedRouter(router, tracer, settings.router.provider)

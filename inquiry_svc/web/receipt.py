@@ -7,12 +7,12 @@ whose clients are too slow. The body's deadline is `incoming`'s, idle connection
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, cast
 
 from inquiry_svc.catalogue import HTTP_CONNECTIONS_ACTIVE, HTTP_CONNECTIONS_EXPIRED
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.repeating import repeated
 from inquiry_svc.settings import ServerSettings
 
 _SWEEP_S: Final = 0.5
@@ -49,27 +49,24 @@ class Receipts:
         if receipt is not None:
             receipt.busy = False
 
-    @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
+    def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Close what is overdue while open."""
-        sweeper = asyncio.create_task(self._sweep(), name="receipt sweeper")
-        try:
-            yield
-        finally:
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+        return repeated(
+            self._sweep,
+            period_s=_SWEEP_S,
+            first_after_s=_SWEEP_S,
+            name="receipt sweeper",
+            failing="clients that are too slow can't be closed",
+        )
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_SWEEP_S)
-            now = loop.time()
-            self._active.set(len(self._open))
-            for receipt in list(self._open.values()):
-                if receipt.waiting and now - receipt.since >= self._limits_s[receipt.waiting]:
-                    self._expired[receipt.waiting].inc()
-                    receipt.waiting = None
-                    receipt.close()
+        now = asyncio.get_running_loop().time()
+        self._active.set(len(self._open))
+        for receipt in list(self._open.values()):
+            if receipt.waiting and now - receipt.since >= self._limits_s[receipt.waiting]:
+                self._expired[receipt.waiting].inc()
+                receipt.waiting = None
+                receipt.close()
 
 
 class _Receipt(asyncio.Protocol):

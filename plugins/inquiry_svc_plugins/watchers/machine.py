@@ -7,19 +7,17 @@ reads the same numbers, so they are not added up.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.metrics import Counter, Gauge, Metric, Metrics
+from inquiry_svc.repeating import repeated
 from inquiry_svc.service import Service
-
-logger = logging.getLogger(__name__)
 
 FREE: Final = Gauge(
     "data_dir_free_bytes", "Bytes that may still be written on the disk of the data folder.", across="min"
@@ -49,15 +47,15 @@ def lifespan(service: Service) -> AbstractAsyncContextManager[None]:
     return sampled(service.metrics, Path(service.settings.server.data_dir))
 
 
-@asynccontextmanager
-async def sampled(metrics: Metrics, data_dir: Path, *, period_s: float = _PERIOD_S) -> AsyncIterator[None]:
+def sampled(metrics: Metrics, data_dir: Path, *, period_s: float = _PERIOD_S) -> AbstractAsyncContextManager[None]:
     """Read now and every period while open."""
-    task = asyncio.create_task(_sample(metrics, data_dir, period_s), name="machine metrics")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return repeated(
+        _Sampler(metrics, data_dir).sample,
+        period_s=period_s,
+        first_after_s=0,
+        name="machine metrics",
+        failing="the machine can't be measured; its metrics stay as they were",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +67,20 @@ class _Reading:
     sent_bytes: Mapping[str, int]
 
 
-async def _sample(metrics: Metrics, data_dir: Path, period_s: float) -> None:
-    before = _Reading(0, 0, {}, {})
-    failing = False
-    while True:
-        try:
-            # A disk that hangs holds up this one thread: the next reading waits for it.
-            reading = await asyncio.to_thread(_read, data_dir)
-        except OSError as error:
-            if not failing:
-                logger.warning("the machine can't be measured; its metrics stay as they were", exc_info=error)
-            failing = True
-        else:
-            failing = False
-            metrics.series(FREE).set(reading.free_bytes)
-            metrics.series(SIZE).set(reading.size_bytes)
-            metrics.series(RECEIVED).inc(_growth(before.received_bytes, reading.received_bytes))
-            metrics.series(SENT).inc(_growth(before.sent_bytes, reading.sent_bytes))
-            before = reading
-        await asyncio.sleep(period_s)
+class _Sampler:
+    def __init__(self, metrics: Metrics, data_dir: Path) -> None:
+        self._metrics = metrics
+        self._data_dir = data_dir
+        self._before = _Reading(0, 0, {}, {})
+
+    async def sample(self) -> None:
+        # A disk that hangs holds up this one thread: the next reading waits for it.
+        reading, before = await asyncio.to_thread(_read, self._data_dir), self._before
+        self._metrics.series(FREE).set(reading.free_bytes)
+        self._metrics.series(SIZE).set(reading.size_bytes)
+        self._metrics.series(RECEIVED).inc(_growth(before.received_bytes, reading.received_bytes))
+        self._metrics.series(SENT).inc(_growth(before.sent_bytes, reading.sent_bytes))
+        self._before = reading
 
 
 def _read(data_dir: Path) -> _Reading:

@@ -5,17 +5,20 @@ One machine's store: several processes may share the file, several machines may 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
 from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.upkeep import Backups, Contents, Restored, Schema, Upkeep
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +34,31 @@ class SqliteSettings:
 @asynccontextmanager
 async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Store]:
     """Create or migrate the file; on leaving, wait until what is being written is committed."""
-    import asyncio
-
     from inquiry_svc_plugins.stores.sqlite.database import open_database
-    from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 
-    path = _path(settings, host)
-    writer, *readers = await asyncio.to_thread(open_database, path, settings.busy_timeout_s, settings.readers)
-    store = SqliteStore(path, writer, readers)
-    try:
+    async with _opened(settings, host, open_database) as store:
         yield store
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
 async def open_to_read(settings: SqliteSettings, host: Host) -> AsyncIterator[Store]:
+    from inquiry_svc_plugins.stores.sqlite.database import open_read_only
+
+    async with _opened(settings, host, open_read_only) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _opened(
+    settings: SqliteSettings, host: Host, connect: Callable[[Path, float, int], Sequence[sqlite3.Connection]]
+) -> AsyncIterator[Store]:
+    """`connect` gives the connection that writes, then those that read."""
     import asyncio
 
-    from inquiry_svc_plugins.stores.sqlite.database import open_read_only
     from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 
     path = _path(settings, host)
-    writer, *readers = await asyncio.to_thread(open_read_only, path, settings.busy_timeout_s, settings.readers)
+    writer, *readers = await asyncio.to_thread(connect, path, settings.busy_timeout_s, settings.readers)
     store = SqliteStore(path, writer, readers)
     try:
         yield store
