@@ -110,6 +110,7 @@ def check_rows(rows: Sequence[LabelledText]) -> None:
 
 @many
 @given(text=texts)
+@example(text=Text("", "\xd5\U00068fc5"))  # has a run of characters in the bucket that every text has
 def test_what_the_tokens_add_makes_up_the_linear_scores(text: Text) -> None:
     features = extract([text])
     linear = MODEL.linear

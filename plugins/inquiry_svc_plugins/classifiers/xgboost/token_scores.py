@@ -64,6 +64,7 @@ def token_scores(runs: Runs, features: Features, linear: LinearLayer) -> TokenSc
     pairs = mix(pair_hashes(hashes[:-1], hashes[1:])) | _FIRST_WORD
 
     adds = linear.contributions(features)
+    adds[features.starts] = 0  # every text has these two: they are no token's, even where one is hashed there
     shares = [*_character_shares(runs), *_word_shares(words, pairs, tokens)]
     at_word, at_pair = np.searchsorted(features.buckets, words), np.searchsorted(features.buckets, pairs)
     as_words = np.zeros((len(runs.spans), LABELS))
