@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inquiry_svc.inquiries import AXES, CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES
+from inquiry_svc.inquiries import AXES, CATEGORIES, DEPARTMENTS, REVIEW_REASONS, SENTIMENTS, URGENCIES
 from inquiry_svc.measures import MEASURES
 from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
 
@@ -68,7 +68,15 @@ PROCESSING_DURATION: Final = Histogram(
 CATEGORY: Final = Counter("inquiry_category_total", "Inquiries stored, by category.", {"category": CATEGORIES})
 SENTIMENT: Final = Counter("inquiry_sentiment_total", "Inquiries stored, by sentiment.", {"sentiment": SENTIMENTS})
 URGENCY: Final = Counter("inquiry_urgency_total", "Inquiries stored, by urgency.", {"urgency": URGENCIES})
-NEEDS_REVIEW: Final = Counter("inquiries_needing_review_total", "Inquiries stored that a person should look at.")
+NEEDS_REVIEW: Final = Counter(
+    "inquiries_needing_review_total",
+    "Inquiries stored of whose answer the service is unsure; audits do not count.",
+)
+FOR_REVIEW: Final = Counter(
+    "inquiry_review_reasons_total",
+    "Inquiries stored that a person should look at, by each reason; one may have several. Chance picks the audit.",
+    {"reason": REVIEW_REASONS},
+)
 ROUTING_DECISIONS: Final = Counter(
     "routing_decisions_total",
     "Inquiries stored, by the department that answers and whether they were escalated.",

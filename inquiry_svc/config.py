@@ -53,7 +53,8 @@ def load_settings(
     """The settings and, for showing them, each with its origin. Raises `ConfigurationError`."""
     declared = _declared(offers)
     given: dict[Path_, _Given] = {}
-    for source in (_from_file(file), _from_environment(environ or {}, declared), _from_options(options or {})):
+    given_by = (_from_file(file, declared), _from_environment(environ or {}, declared), _from_options(options or {}))
+    for source in given_by:
         for path, found in source:
             if path not in declared or found.value != {}:  # an empty section sets nothing
                 given[_known(path, found, declared)] = found
@@ -67,7 +68,7 @@ def load_settings(
 # Where settings come from
 
 
-def _from_file(file: Path | None) -> Iterator[tuple[Path_, _Given]]:
+def _from_file(file: Path | None, declared: Declared) -> Iterator[tuple[Path_, _Given]]:
     if file is None:
         return
     try:
@@ -76,16 +77,17 @@ def _from_file(file: Path | None) -> Iterator[tuple[Path_, _Given]]:
         raise ConfigurationError(f"configuration file {file}: {error.strerror}; name one that can be read") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"configuration file {file} is not TOML: {error}") from error
-    for path, value in _leaves(document, ()):
+    for path, value in _leaves(document, (), declared):
         yield path, _Given(value, str(file))
 
 
-def _leaves(table: Mapping[str, Any], above: Path_) -> Iterator[tuple[Path_, Any]]:
-    """Each value with its path. A table of a table of a table is a value, and so is an empty table."""
+def _leaves(table: Mapping[str, Any], above: Path_, declared: Declared) -> Iterator[tuple[Path_, Any]]:
+    """Each value with its path. A table is a value where a setting has its name, where it is empty, and three deep."""
+    settings = _types(declared[above]) if above in declared else {}
     for key, value in table.items():
         path = (*above, key)
-        if isinstance(value, dict) and value and len(path) < 3:
-            yield from _leaves(value, path)
+        if isinstance(value, dict) and value and len(path) < 3 and key not in settings:
+            yield from _leaves(value, path, declared)
         else:
             yield path, value
 

@@ -76,6 +76,15 @@ class Profiled(Protocol):
         """Of the model that answers now; None where nobody kept it."""
 
 
+@runtime_checkable
+class Cautious(Protocol):
+    """What a classifier may be able to do besides: say below which confidence it should not be trusted."""
+
+    @property
+    def review_below(self) -> Mapping[str, float]:
+        """By category; a category may be missing. Read when the model is opened."""
+
+
 class Router(Protocol):
     """Decides who answers, how soon and why. Pure but for the turn it keeps among consultants."""
 

@@ -7,6 +7,7 @@ it learnt from, any model looks right.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final
 from inquiry_svc.contracts import Classifier
 from inquiry_svc.inquiries import AXES, Verdict
 from inquiry_svc.labelled import LabelledText
+from inquiry_svc.reviewing import ReviewPolicy, own_thresholds
 
 ECE_BINS: Final = 15
 """Of equal width over 0 to 1."""
@@ -32,7 +34,9 @@ class AxisFigures:
     ece: float | None
     """Expected calibration error: the mean gap between confidence and accuracy over `ECE_BINS` bins, by rows."""
     needs_review_share: float | None
-    """Of these rows: those whose confidence in their category is below the review threshold."""
+    """Of these rows: those that a person should look at, by what is said of their category and their evidence."""
+    accuracy_without_review: float | None
+    """Of the others: what is right though nobody looks."""
     confusion: tuple[tuple[int, ...], ...]
     """Rows by right label, then by given label, both in the order of `AXES`."""
 
@@ -43,6 +47,8 @@ class Evaluation:
     axes: Mapping[str, AxisFigures]
     microseconds_per_document: float | None
     """Wall time of `classify` on batches of `batch_size`, after one batch that is not counted."""
+    verdicts: Sequence[Verdict]
+    """Of each row."""
 
     def as_json(self) -> dict[str, Any]:
         """What `inquiry-svc evaluate --json` prints."""
@@ -56,7 +62,7 @@ async def evaluate(
     classifier: Classifier,
     rows: Sequence[LabelledText],
     *,
-    review_below: float,
+    policy: ReviewPolicy,
     batch_size: int = 64,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
@@ -72,9 +78,10 @@ async def evaluate(
         verdicts += await classifier.classify(batch)
         spent_s += time.perf_counter() - began
         on_progress(len(batch))
-    review = [verdict.category.confidence < review_below for verdict in verdicts]
+    review_below = own_thresholds(classifier)
+    review = [bool(policy.reasons(verdict, review_below)) for verdict in verdicts]
     figures = {axis: _judge_rows(axis, rows, verdicts, review) for axis in AXES}
-    return Evaluation(len(rows), figures, spent_s / len(rows) * 1e6 if rows else None)
+    return Evaluation(len(rows), figures, spent_s / len(rows) * 1e6 if rows else None, verdicts)
 
 
 def _judge_rows(
@@ -106,7 +113,8 @@ def judge(
     matrix = tuple(map(tuple, confusion))
     count = len(truths)
     if not count:
-        return AxisFigures(0, None, None, None, None, None, matrix)
+        return AxisFigures(0, None, None, None, None, None, None, matrix)
+    kept = [truth == label for truth, (label, _), look in zip(truths, given, reviewed or (), strict=False) if not look]
     return AxisFigures(
         rows=count,
         accuracy=sum(matrix[place][place] for place in range(len(labels))) / count,
@@ -114,8 +122,42 @@ def judge(
         mean_confidence=sum(confidence for _, confidence in given) / count,
         ece=_calibration_error(truths, given),
         needs_review_share=None if reviewed is None else sum(reviewed) / count,
+        accuracy_without_review=sum(kept) / len(kept) if kept else None,
         confusion=matrix,
     )
+
+
+def review_thresholds(
+    labels: Sequence[str],
+    truths: Sequence[str],
+    given: Sequence[tuple[str, float]],
+    accuracy: float,
+    weights: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Of each label the least confidence from which on so many of the answers are right, in full hundredths.
+
+    That is for answers on texts that the classifier had not seen. A label that never gets so far has 1. `weights` say
+    how much each answer counts.
+    """
+    found = dict.fromkeys(labels, 1.0)
+    for label in labels:
+        answers = [
+            (confidence, weight, weight * (truth == label))
+            for truth, (said, confidence), weight in zip(truths, given, weights or [1.0] * len(truths), strict=True)
+            if said == label
+        ]
+        answers.sort(reverse=True)
+        total = right = 0.0
+        for place, (confidence, weight, counted) in enumerate(answers, start=1):
+            total, right = total + weight, right + counted
+            last_of_its_hundredth = place == len(answers) or _hundredth(answers[place][0]) < _hundredth(confidence)
+            if last_of_its_hundredth and right >= accuracy * total:
+                found[label] = _hundredth(confidence)
+    return found
+
+
+def _hundredth(confidence: float) -> float:
+    return math.floor(confidence * 100) / 100
 
 
 def _macro_f1(confusion: Sequence[Sequence[int]]) -> float:

@@ -20,12 +20,14 @@ Department: TypeAlias = Literal[
 ]
 Source: TypeAlias = Literal["api", "email", "web", "chat", "bulk", "other"]
 Status: TypeAlias = Literal["routed", "resolved"]
+ReviewReason: TypeAlias = Literal["low_confidence", "no_evidence", "degraded", "audit"]
 
 CATEGORIES: Final[tuple[str, ...]] = get_args(Category)
 SENTIMENTS: Final[tuple[str, ...]] = get_args(Sentiment)
 URGENCIES: Final[tuple[str, ...]] = get_args(Urgency)
 DEPARTMENTS: Final[tuple[str, ...]] = get_args(Department)
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
+REVIEW_REASONS: Final[tuple[ReviewReason, ...]] = get_args(ReviewReason)
 
 AXES: Final[Mapping[str, tuple[str, ...]]] = {
     "category": CATEGORIES,
@@ -84,15 +86,21 @@ class Verdict:
     urgency: Label
     scores: tuple[float, ...]
     """A probability for each label of `AXES`, axis after axis; each axis sums to 1."""
+    evidence: float = 1.0
+    """How much of what it needs to judge a text the classifier found in this one: 0 is nothing, 1 enough.
+
+    Another language, chance letters, an empty mail or a bare list of words give little. One that can't tell says 1.
+    """
 
     @classmethod
-    def from_scores(cls, scores: Sequence[float]) -> Verdict:
+    def from_scores(cls, scores: Sequence[float], evidence: float = 1.0) -> Verdict:
         """Read the three labels off `scores` (in the order of `AXES`; the first label wins a tie)."""
         return cls(
             _likeliest(CATEGORIES, scores[:6]),
             _likeliest(SENTIMENTS, scores[6:9]),
             _likeliest(URGENCIES, scores[9:13]),
             tuple(scores),
+            evidence,
         )
 
 
@@ -118,9 +126,14 @@ class Prediction:
     verdict: Verdict
     model: Model
     needs_review: bool
-    """The model is too unsure: a person should look."""
+    """A person should look, and nobody has: `review_reasons` says why."""
     degraded: tuple[str, ...] = ()
     """What had to be stood in for: `("classifier",)` when the fallback classifier answered."""
+    review_reasons: tuple[ReviewReason, ...] = ()
+    """Why a person should look, or should have looked before one did, in the order of `REVIEW_REASONS`.
+
+    Chance alone picks the `audit`: it says nothing against the answer.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from inquiry_svc.events import Classified, Failed, Received, Routed, Stage, Stor
 from inquiry_svc.inquiries import DEPARTMENTS, Inquiry, Outcome, Prediction, Route, Text
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.reviewing import ReviewPolicy
 from inquiry_svc.traced import TracedBatcher
 from inquiry_svc.tracing import Tracer
 from inquiry_svc.watchers import Watchers
@@ -52,6 +53,7 @@ class Pipeline:
         *,
         predictor: Predictor,
         router: Router,
+        policy: ReviewPolicy,
         store: Store,
         workload: Workload,
         watchers: Watchers,
@@ -64,6 +66,7 @@ class Pipeline:
         """Whoever has waited for `deadline_s` is told that the store can't be reached."""
         self._predictor = predictor
         self._router = router
+        self._policy = policy
         self._store = store
         self._workload = workload
         self._watchers = watchers
@@ -129,7 +132,7 @@ class Pipeline:
             routes = await isolate(self._route, items)
         processed_at = datetime.now(UTC)
         outcomes = [
-            Outcome(inquiry, prediction, route, processed_at)
+            Outcome(inquiry, self._drawn(inquiry, prediction), route, processed_at)
             for (inquiry, prediction), route in zip(items, routes, strict=True)
             if isinstance(route, Route)
         ]
@@ -137,6 +140,12 @@ class Pipeline:
         self._tell_failures("route", routes)
         stored = iter(await self._save(outcomes) if outcomes else ())
         return [next(stored) if isinstance(route, Route) else _triage_failed(route) for route in routes]
+
+    def _drawn(self, inquiry: Inquiry, prediction: Prediction) -> Prediction:
+        """With one more reason for review where the inquiry is of the audit sample."""
+        if not self._policy.audits(inquiry.inquiry_id):
+            return prediction
+        return replace(prediction, needs_review=True, review_reasons=(*prediction.review_reasons, "audit"))
 
     async def _route(self, items: Sequence[Predicted]) -> Sequence[Route]:
         inquiries, predictions = zip(*items, strict=True)

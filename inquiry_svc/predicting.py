@@ -24,6 +24,7 @@ from inquiry_svc.inquiries import Model, Prediction, Text, Verdict
 from inquiry_svc.metrics import CounterSeries, Metrics
 from inquiry_svc.models.open_models import CandidateSeries, LineUp, OpenModel, OpenModels
 from inquiry_svc.models.second_opinions import SecondOpinions
+from inquiry_svc.reviewing import ReviewPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Predictor:
         timeout_s: float,
         rest_s: float,
         cache_timeout_s: float,
-        review_below: float,
+        policy: ReviewPolicy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`timeout_s` bounds one call to a model; after a time-out it is not called for `rest_s`.
@@ -68,7 +69,7 @@ class Predictor:
         self._timeout_s = timeout_s
         self._rest_s = rest_s
         self._cache_timeout_s = cache_timeout_s
-        self._review_below = review_below
+        self._policy = policy
         self._clock = clock
         self._cache_lost: set[str] = set()
         self._lookups = {
@@ -121,7 +122,7 @@ class Predictor:
             model = models[content]
             verdict = model.codec.verdict(key, value) if isinstance(value, bytes) else None
             if verdict is not None:
-                found[content] = self._prediction(verdict, model.model)
+                found[content] = self._prediction(verdict, model)
             self._lookups["hit" if verdict else "miss" if value is None else "invalid"].inc()
         return found
 
@@ -197,7 +198,7 @@ class Predictor:
                 misses["error"].inc()
                 logger.error("the classifier raised over one text; another answers", exc_info=result)
         return {
-            content: self._prediction(result, model.model)
+            content: self._prediction(result, model)
             for content, result in zip(texts, results, strict=True)
             if isinstance(result, Verdict)
         }
@@ -212,15 +213,17 @@ class Predictor:
             return [failure] * len(texts)
         return [self._prediction_by_fallback(result) for result in results]
 
-    def _prediction(self, verdict: Verdict, model: Model) -> Prediction:
-        return prediction_of(verdict, model, review_below=self._review_below)
+    def _prediction(self, verdict: Verdict, model: OpenModel) -> Prediction:
+        return prediction_of(verdict, model.model, self._policy, model.review_below)
 
     def _prediction_by_fallback(self, result: Verdict | Exception) -> Prediction | Exception:
         if isinstance(result, Exception):
             failure = TriageFailed("no classifier could read this text")
             failure.__cause__ = result
             return failure
-        return Prediction(result, self._fallback.model, needs_review=True, degraded=("classifier",))
+        return Prediction(
+            result, self._fallback.model, needs_review=True, degraded=("classifier",), review_reasons=("degraded",)
+        )
 
     # Being asked
 
@@ -236,6 +239,9 @@ class Predictor:
         await self._fallback.classify([_PROBE])
 
 
-def prediction_of(verdict: Verdict, model: Model, *, review_below: float) -> Prediction:
-    """The verdict as a prediction: a person should look where the category is less sure than `review_below`."""
-    return Prediction(verdict, model, needs_review=verdict.category.confidence < review_below)
+def prediction_of(
+    verdict: Verdict, model: Model, policy: ReviewPolicy, review_below: Mapping[str, float]
+) -> Prediction:
+    """The verdict as a prediction: a person should look where the policy has a reason."""
+    reasons = policy.reasons(verdict, review_below)
+    return Prediction(verdict, model, needs_review=bool(reasons), review_reasons=reasons)

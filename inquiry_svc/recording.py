@@ -9,7 +9,7 @@ from typing import Final, Literal
 from inquiry_svc import catalogue
 from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Route, Verdict
+from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Prediction, Route, Verdict
 from inquiry_svc.metrics import Metrics
 
 _SATISFACTION_OVER: Final = 50
@@ -69,7 +69,7 @@ def on_stored(event: Stored, metrics: Metrics) -> None:
         metrics.series(catalogue.SENTIMENT, sentiment=sentiment).inc(count)
     for urgency, count in Counter(verdict.urgency.label for verdict in verdicts).items():
         metrics.series(catalogue.URGENCY, urgency=urgency).inc(count)
-    metrics.series(catalogue.NEEDS_REVIEW).inc(sum(o.prediction.needs_review for o in event.outcomes))
+    _count_reviews([outcome.prediction for outcome in event.outcomes], metrics)
     _count_routes([outcome.route for outcome in event.outcomes], metrics)
     _estimate_satisfaction(event.outcomes, metrics)
 
@@ -104,6 +104,13 @@ def on_resolved(event: Resolved, metrics: Metrics) -> None:
 
 def _yes_or_no(answer: bool) -> str:
     return "true" if answer else "false"
+
+
+def _count_reviews(predictions: Sequence[Prediction], metrics: Metrics) -> None:
+    unsure = sum(each.needs_review and each.review_reasons != ("audit",) for each in predictions)
+    metrics.series(catalogue.NEEDS_REVIEW).inc(unsure)
+    for reason, count in Counter(reason for each in predictions for reason in each.review_reasons).items():
+        metrics.series(catalogue.FOR_REVIEW, reason=reason).inc(count)
 
 
 def _count_routes(routes: Sequence[Route], metrics: Metrics) -> None:

@@ -24,6 +24,7 @@ from inquiry_svc.errors import Unavailable
 from inquiry_svc.history import History
 from inquiry_svc.inquiries import AXES, DEPARTMENTS, Outcome, Prediction, Route
 from inquiry_svc.predicting import prediction_of
+from inquiry_svc.reviewing import ReviewPolicy, own_thresholds
 
 NOBODY: Final = "nobody free"
 BATCH: Final = 64
@@ -82,7 +83,7 @@ async def replay(
     router: Router,
     candidate_router: Router,
     candidate: Classifier | None,
-    review_below: float,
+    policy: ReviewPolicy,
     examples: int = 3,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Replay:
@@ -95,9 +96,9 @@ async def replay(
         for first in range(0, len(page), BATCH):
             outcomes = page[first : first + BATCH]
             async with _patience():
-                predictions = await _predictions(candidate, outcomes, review_below)
+                predictions = await _predictions(candidate, outcomes, policy)
                 for outcome, prediction in zip(outcomes, predictions, strict=True):
-                    before = await now.decide(outcome, _as_stored(outcome, review_below))
+                    before = await now.decide(outcome, _as_stored(outcome))
                     seen.add(outcome, before, await then.decide(outcome, prediction))
             on_progress(len(outcomes))
     return seen.replay(now.most_open, then.most_open)
@@ -113,23 +114,25 @@ async def _patience() -> AsyncIterator[None]:
 
 
 async def _predictions(
-    candidate: Classifier | None, outcomes: Sequence[Outcome], review_below: float
+    candidate: Classifier | None, outcomes: Sequence[Outcome], policy: ReviewPolicy
 ) -> Sequence[Prediction | None]:
     """None where the candidate raised."""
     if candidate is None:
-        return [_as_stored(outcome, review_below) for outcome in outcomes]
+        return [_as_stored(outcome) for outcome in outcomes]
     results = await isolate(candidate.classify, [outcome.inquiry for outcome in outcomes])
+    review_below = own_thresholds(candidate)
     return [
-        None if isinstance(result, Exception) else prediction_of(result, candidate.model, review_below=review_below)
+        None if isinstance(result, Exception) else prediction_of(result, candidate.model, policy, review_below)
         for result in results
     ]
 
 
-def _as_stored(outcome: Outcome, review_below: float) -> Prediction:
-    """Feedback takes an inquiry off the review queue; here it is as it was before."""
+def _as_stored(outcome: Outcome) -> Prediction:
+    """As it was before anybody gave feedback, which takes an inquiry off the review queue; audits are left out."""
     prediction = outcome.prediction
-    unsure = prediction.verdict.category.confidence < review_below
-    return replace(prediction, needs_review=unsure or bool(prediction.degraded))
+    doubts = [reason for reason in prediction.review_reasons if reason != "audit"]
+    unexplained = prediction.needs_review and not prediction.review_reasons  # stored before reasons were kept
+    return replace(prediction, needs_review=bool(doubts) or unexplained)
 
 
 @dataclass(frozen=True, slots=True)

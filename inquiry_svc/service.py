@@ -52,6 +52,7 @@ from inquiry_svc.plugins import Offers, asked
 from inquiry_svc.predicting import Predictor
 from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
 from inquiry_svc.recording import begin_with
+from inquiry_svc.reviewing import ReviewPolicy
 from inquiry_svc.settings import NO_TRACER, Settings
 from inquiry_svc.sources import Sources
 from inquiry_svc.store_gauges import store_gauges_kept_current
@@ -196,6 +197,7 @@ async def open_service(
             nobody_waits=lambda: admission.is_empty,
             timeout_s=settings.classifier.timeout_s,
         )
+        policy = ReviewPolicy(settings.review)
         predictor = Predictor(
             models=swapper.open_models,
             fallback=fallback,
@@ -205,7 +207,7 @@ async def open_service(
             timeout_s=settings.classifier.timeout_s,
             rest_s=settings.classifier.rest_s,
             cache_timeout_s=settings.cache.timeout_s,
-            review_below=settings.review.below_confidence,
+            policy=policy,
         )
         drift = Drift(
             lambda: [fallback.classifier, *(model.classifier for model in swapper.open_models.line_up.models)], metrics
@@ -216,6 +218,7 @@ async def open_service(
         pipeline = Pipeline(
             predictor=predictor,
             router=router,
+            policy=policy,
             store=store,
             workload=workload,
             watchers=watchers,

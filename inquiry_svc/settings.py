@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
+from inquiry_svc.inquiries import Category
+
 SECRET: Final = "secret"  # noqa: S105 (the name of a mark, not a password)
 Secret: TypeAlias = Annotated[str, Meta(extra={SECRET: True})]
 """A setting that is never shown."""
@@ -59,8 +61,15 @@ class BatchingSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReviewSettings:
-    below_confidence: Share = 0.6
-    """A person should look where the category is less sure than this. Source: the guide's LowModelConfidence."""
+    below_confidence: Share | dict[Category, Share] | None = None
+    """A person should look where the category is less sure than this: one number, or a table by category.
+
+    For a category that is not named, the threshold that the classifier carries, else 0.6.
+    """
+    below_evidence: Share = 0.5
+    """A person should look where the classifier found less in the text to go by."""
+    audit_share: Share = 0.02
+    """Of all inquiries: so many, picked by chance, are looked at whatever the answer is. 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

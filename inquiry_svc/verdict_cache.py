@@ -12,7 +12,8 @@ from typing import Final
 
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 
-_SCORES: Final = struct.Struct(f">{sum(map(len, AXES.values()))}d")
+_NUMBERS: Final = struct.Struct(f">{sum(map(len, AXES.values())) + 1}d")
+"""The scores, then the evidence."""
 _CHECKSUM_BYTES: Final = 8
 
 
@@ -20,7 +21,7 @@ class VerdictCodec:
     """Keys and values for the verdicts of one model."""
 
     def __init__(self, model: Model) -> None:
-        self._prefix = f"inquiry-svc:v1:{model.name}@{model.digest}:".encode()
+        self._prefix = f"inquiry-svc:v2:{model.name}@{model.digest}:".encode()
         self._key = model.digest.encode()[: blake2b.MAX_KEY_SIZE]
 
     def key(self, text: Text) -> bytes:
@@ -29,15 +30,16 @@ class VerdictCodec:
         return self._prefix + blake2b(framed, digest_size=16, key=self._key).digest()
 
     def value(self, key: bytes, verdict: Verdict) -> bytes:
-        scores = _SCORES.pack(*verdict.scores)
-        return scores + self._checksum(key, scores)
+        numbers = _NUMBERS.pack(*verdict.scores, verdict.evidence)
+        return numbers + self._checksum(key, numbers)
 
     def verdict(self, key: bytes, value: bytes) -> Verdict | None:
         """None when these bytes are not what `value` made for this key."""
-        scores, checksum = value[: _SCORES.size], value[_SCORES.size :]
-        if len(scores) != _SCORES.size or checksum != self._checksum(key, scores):
+        numbers, checksum = value[: _NUMBERS.size], value[_NUMBERS.size :]
+        if len(numbers) != _NUMBERS.size or checksum != self._checksum(key, numbers):
             return None
-        return Verdict.from_scores(_SCORES.unpack(scores))
+        *scores, evidence = _NUMBERS.unpack(numbers)
+        return Verdict.from_scores(scores, evidence)
 
-    def _checksum(self, key: bytes, scores: bytes) -> bytes:
-        return blake2b(key + scores, digest_size=_CHECKSUM_BYTES, key=self._key).digest()
+    def _checksum(self, key: bytes, numbers: bytes) -> bytes:
+        return blake2b(key + numbers, digest_size=_CHECKSUM_BYTES, key=self._key).digest()

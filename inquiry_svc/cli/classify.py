@@ -17,6 +17,7 @@ from inquiry_svc.contracts import Classifier, Explainer
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.inquiries import Prediction, Text
 from inquiry_svc.predicting import prediction_of
+from inquiry_svc.reviewing import ReviewPolicy, own_thresholds
 
 _BATCH = 64
 
@@ -53,8 +54,8 @@ async def _answers(found: Configured, model: str, texts: Sequence[Text], *, expl
             for start in range(0, len(texts), _BATCH)
             for verdict in await classifier.classify(texts[start : start + _BATCH])
         ]
-        below = found.settings.review.below_confidence
-        predictions = [prediction_of(verdict, classifier.model, review_below=below) for verdict in verdicts]
+        policy, review_below = ReviewPolicy(found.settings.review), own_thresholds(classifier)
+        predictions = [prediction_of(verdict, classifier.model, policy, review_below) for verdict in verdicts]
         explanations = [await _explanation(classifier, text) if explain else None for text in texts]
         return list(zip(texts, predictions, explanations, strict=True))
 
@@ -79,5 +80,5 @@ def _as_json(text: Text, prediction: Prediction, explanation: Explanation | None
 def _as_line(prediction: Prediction) -> str:
     verdict = prediction.verdict
     labels = (verdict.category, verdict.sentiment, verdict.urgency)
-    review = "  needs review" if prediction.needs_review else ""
+    review = f"  needs review: {', '.join(prediction.review_reasons)}" if prediction.needs_review else ""
     return "  ".join(f"{label.label} {label.confidence:.2f}" for label in labels) + review

@@ -12,15 +12,22 @@ import click
 
 from inquiry_svc.cli.chosen_store import data_dir_option
 from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
-from inquiry_svc.evaluation import AxisFigures, Evaluation
+from inquiry_svc.evaluation import AxisFigures, Evaluation, review_thresholds
 from inquiry_svc.evaluation import evaluate as evaluated
-from inquiry_svc.inquiries import AXES
+from inquiry_svc.inquiries import AXES, CATEGORIES
 from inquiry_svc.labelled import LabelledText, read_labelled
+from inquiry_svc.reviewing import ReviewPolicy
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--source", help="Only the rows of this source, such as an author that the model has not seen.")
+@click.option(
+    "--review-accuracy",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1),
+    help="Find the review thresholds that leave so many right, such as 0.97, and print them as configuration.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 @model_option
 @data_dir_option
@@ -28,6 +35,7 @@ from inquiry_svc.labelled import LabelledText, read_labelled
 def evaluate(
     files: tuple[Path, ...],
     source: str | None,
+    review_accuracy: float | None,
     as_json: bool,
     model: str,
     data_dir: str | None,
@@ -42,7 +50,10 @@ def evaluate(
         raise click.UsageError(f"no row has the source {source!r}; leave --source out to see all rows")
     found = configured(file, {("server", "data_dir"): data_dir})
     evaluation = asyncio.run(_evaluate(found, model, rows, quiet=as_json))
-    click.echo(json.dumps(evaluation.as_json()) if as_json else "\n".join(_table(evaluation)))
+    if review_accuracy is not None:
+        click.echo("\n".join(_thresholds(rows, evaluation, review_accuracy)))
+    else:
+        click.echo(json.dumps(evaluation.as_json()) if as_json else "\n".join(_table(evaluation)))
 
 
 async def _evaluate(found: Configured, model: str, rows: list[LabelledText], *, quiet: bool) -> Evaluation:
@@ -52,13 +63,13 @@ async def _evaluate(found: Configured, model: str, rows: list[LabelledText], *, 
             return await evaluated(
                 classifier,
                 rows,
-                review_below=found.settings.review.below_confidence,
+                policy=ReviewPolicy(found.settings.review),
                 on_progress=bar.update,
             )
 
 
 def _table(evaluation: Evaluation) -> Iterator[str]:
-    yield f"{'':10}{'rows':>7}{'accuracy':>10}{'macro F1':>10}{'mean conf.':>12}{'ECE':>8}{'review':>8}"
+    yield f"{'':10}{'rows':>7}{'accuracy':>10}{'macro F1':>10}{'mean conf.':>12}{'ECE':>8}{'review':>8}{'the rest':>10}"
     for axis, figures in evaluation.axes.items():
         yield f"{axis:10}{figures.rows:7}" + "".join(
             f"{'-' if value is None else format(value, '.3f'):>{width}}"
@@ -68,6 +79,7 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
                 (figures.mean_confidence, 12),
                 (figures.ece, 8),
                 (figures.needs_review_share, 8),
+                (figures.accuracy_without_review, 10),
             )
         )
     if evaluation.microseconds_per_document is not None:
@@ -76,6 +88,18 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
         if figures.rows:
             yield ""
             yield from _confusion(axis, figures)
+
+
+def _thresholds(rows: list[LabelledText], evaluation: Evaluation, accuracy: float) -> Iterator[str]:
+    judged = [(row, each.category) for row, each in zip(rows, evaluation.verdicts, strict=True) if row.category]
+    truths = [row.category or "" for row, _ in judged]
+    given = [(said.label, said.confidence) for _, said in judged]
+    below = review_thresholds(CATEGORIES, truths, given, accuracy)
+    kept = [row.category == said.label for row, said in judged if said.confidence >= below[said.label]]
+    yield f"# {len(kept)} of {len(judged)} rows without review, {sum(kept)} of them right"
+    yield "[review.below_confidence]"
+    for category, confidence in below.items():
+        yield f"{category} = {confidence:.2f}"
 
 
 def _confusion(axis: str, figures: AxisFigures) -> Iterator[str]:

@@ -26,6 +26,7 @@ from inquiry_svc.models.named import NamedModel
 from inquiry_svc.plugins import did_you_mean
 from inquiry_svc.replaying import Replay, Shift
 from inquiry_svc.replaying import replay as replayed
+from inquiry_svc.reviewing import ReviewPolicy
 
 _MOVES: Final = 3
 """So many of the ways from one answer to another are told."""
@@ -117,7 +118,7 @@ async def _replayed(
                 router=router,
                 candidate_router=candidate_router,
                 candidate=classifier,
-                review_below=found.settings.review.below_confidence,
+                policy=ReviewPolicy(found.settings.review),
                 examples=examples,
                 on_progress=bar.update,
             )

@@ -23,6 +23,7 @@ from inquiry_svc.catalogue import (
 from inquiry_svc.contracts import Classifier
 from inquiry_svc.inquiries import AXES, CATEGORIES, SENTIMENTS, URGENCIES, Label, Model, Text, Verdict
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.reviewing import own_thresholds
 from inquiry_svc.traced import TracedClassifier
 from inquiry_svc.tracing import Tracer
 from inquiry_svc.verdict_cache import VerdictCodec
@@ -51,6 +52,7 @@ class OpenModel:
         self.classifier = classifier
         self._classify = (classifier if tracer is None else TracedClassifier(classifier, tracer, span)).classify
         self.codec = VerdictCodec(classifier.model)
+        self.review_below = own_thresholds(classifier)
         self.resting_until = -1.0
         """On the clock of whoever asks it: it did not answer in time and is left alone for a while."""
         self._turn = asyncio.Lock()
@@ -152,6 +154,8 @@ def _refuse_nonsense(verdict: Verdict) -> None:
         or not _is_likeliest(verdict.category, CATEGORIES, scores[:6])
         or not _is_likeliest(verdict.sentiment, SENTIMENTS, scores[6:9])
         or not _is_likeliest(verdict.urgency, URGENCIES, scores[9:])
+        or type(verdict.evidence) is not float
+        or not 0 <= verdict.evidence <= 1
     ):
         raise ValueError("the classifier gave something that is not a verdict: see Verdict.from_scores")
 

@@ -238,6 +238,8 @@ def assert_sound(verdict: Verdict) -> None:
     assert len(verdict.scores) == sum(map(len, AXES.values()))
     assert {type(score) for score in verdict.scores} == {float}
     assert all(math.isfinite(score) and 0 <= score <= 1 for score in verdict.scores)
+    assert type(verdict.evidence) is float
+    assert 0 <= verdict.evidence <= 1
     first = 0
     for axis, labels in AXES.items():
         scores = verdict.scores[first : first + len(labels)]
@@ -252,8 +254,9 @@ def assert_sound(verdict: Verdict) -> None:
 
 
 def assert_same(verdict: Verdict, other: Verdict) -> None:
-    """The same scores within `TOLERANCE`."""
+    """The same scores and evidence within `TOLERANCE`."""
     assert len(verdict.scores) == len(other.scores)
+    assert abs(verdict.evidence - other.evidence) <= TOLERANCE
     assert all(abs(one - two) <= TOLERANCE for one, two in zip(verdict.scores, other.scores, strict=True))
 
 

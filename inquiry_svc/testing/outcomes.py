@@ -17,6 +17,7 @@ from inquiry_svc.contracts import Filters, Stats
 from inquiry_svc.inquiries import (
     CATEGORIES,
     DEPARTMENTS,
+    REVIEW_REASONS,
     SENTIMENTS,
     SOURCES,
     URGENCIES,
@@ -135,10 +136,12 @@ def outcomes() -> st.SearchStrategy[Outcome]:
                     for labels in (CATEGORIES, SENTIMENTS, URGENCIES)
                 ),
                 st.tuples(*[_PROBABILITIES] * 13),
+                _PROBABILITIES,
             ),
             model=st.builds(Model, _TEXT, _TEXT, _TEXT),
             needs_review=st.booleans(),
             degraded=st.lists(_TEXT, max_size=2).map(tuple),
+            review_reasons=st.lists(st.sampled_from(REVIEW_REASONS), unique=True).map(tuple),
         ),
         route=st.builds(
             Route,

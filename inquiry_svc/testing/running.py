@@ -21,6 +21,7 @@ IN_MEMORY: Final[Mapping[str, Any]] = {
     "classifier.provider": "keyword",
     "store.provider": "memory",
     "cache.provider": "none",
+    "review.audit_share": 0.0,
     "server.announce_stop_s": 0.0,
 }
 

@@ -31,6 +31,7 @@ def inquiry_explanation_out(outcome: Outcome, explanation: Explanation) -> out.I
         sentiment=label_out(out.SentimentOut, prediction.verdict.sentiment),
         urgency=label_out(out.UrgencyOut, prediction.verdict.urgency),
         needs_review=prediction.needs_review,
+        review_reasons=prediction.review_reasons,
         degraded=prediction.degraded,
         model=model_out(prediction.model),
         routing=routing_out(outcome.route),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from inquiry_svc.explanations import Field
-from inquiry_svc.inquiries import Category, Department, Sentiment, Source, Status, Urgency
+from inquiry_svc.inquiries import Category, Department, ReviewReason, Sentiment, Source, Status, Urgency
 from inquiry_svc.intake.bodies import Incoming, Moment
 
 Confidence: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="The calibrated probability of being right.")]
@@ -19,6 +19,7 @@ Weight: TypeAlias = Annotated[
     float, Meta(description="A share of the margin: above 0 it speaks for the label, below 0 for the runner-up.")
 ]
 Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+NeedsReview: TypeAlias = Annotated[bool, Meta(description="A person should look and nobody has given feedback yet.")]
 
 
 # What clients ask with
@@ -106,7 +107,11 @@ class InquiryOut(Outgoing):
     category: CategoryOut
     sentiment: SentimentOut
     urgency: UrgencyOut
-    needs_review: Annotated[bool, Meta(description="The model is unsure and nobody has given feedback yet.")]
+    needs_review: NeedsReview
+    review_reasons: Annotated[
+        tuple[ReviewReason, ...],
+        Meta(description="Why a person should look; they stay when one has. Chance alone picks the audit."),
+    ]
     degraded: Annotated[tuple[str, ...], Meta(description="What had to be stood in for, such as the classifier.")]
     routing: RoutingOut
     model: ModelOut
@@ -186,7 +191,8 @@ class InquiryExplanationOut(Outgoing):
     category: CategoryOut
     sentiment: SentimentOut
     urgency: UrgencyOut
-    needs_review: bool
+    needs_review: NeedsReview
+    review_reasons: tuple[ReviewReason, ...]
     degraded: tuple[str, ...]
     model: Annotated[ModelOut, Meta(description="Which model decided.")]
     routing: RoutingOut
@@ -201,6 +207,7 @@ class PredictionOut(Outgoing, omit_defaults=True):
     sentiment: SentimentOut
     urgency: UrgencyOut
     needs_review: bool
+    review_reasons: tuple[ReviewReason, ...]
     degraded: tuple[str, ...]
     model: ModelOut
     scores: ScoresOut | UnsetType = UNSET

@@ -31,7 +31,7 @@ REVIEW: Final = Dashboard(
         Panel(
             "How much is uncertain?",
             "share",
-            "Of the inquiries of the hour before, those that a person should look at.",
+            "Of the inquiries of the hour before, those of whose answer the service was unsure; audits do not count.",
             {
                 "uncertain": 'sum(rate(inquiries_needing_review_total{job="inquiry-svc"}[1h]))'
                 ' / (sum(rate(inquiries_processed_total{job="inquiry-svc",status="success"}[1h])) > 0)'
@@ -67,6 +67,14 @@ REVIEW: Final = Dashboard(
             {"{{model_name}}, {{category}}": 'avg by (model_name, category) (model_accuracy_score{job="inquiry-svc"})'},
         ),
         Panel(
+            "Why must a person look?",
+            "inquiries",
+            "Inquiries of the hour before that a person should look at, by each reason. Audits are picked by chance.",
+            {"{{reason}}": 'sum by (reason) (increase(inquiry_review_reasons_total{job="inquiry-svc"}[1h]))'},
+            form="stacked",
+            runbooks=("LowModelConfidence",),
+        ),
+        Panel(
             "How many are resolved?",
             "per minute",
             "Inquiries resolved, a minute, by whether it was in time.",
@@ -78,7 +86,7 @@ REVIEW: Final = Dashboard(
             },
             form="stacked",
             runbooks=("SlaBudgetBurn",),
-            width=24,
+            width=16,
         ),
     ),
 )

@@ -34,7 +34,16 @@ def test_classify_reads_lines_and_writes_json() -> None:
     answers: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
     assert len(answers) == 2
     for answer in answers:
-        assert answer.keys() == {"category", "sentiment", "urgency", "needs_review", "degraded", "model", "scores"}
+        assert answer.keys() == {
+            "category",
+            "sentiment",
+            "urgency",
+            "needs_review",
+            "review_reasons",
+            "degraded",
+            "model",
+            "scores",
+        }
         for axis, labels in AXES.items():
             assert answer[axis]["label"] in labels
             assert 0 <= answer[axis]["confidence"] <= 1
@@ -106,6 +115,23 @@ def test_classify_says_when_the_classifier_cannot_say_why(
     assert run(["classify", "--explain", "x"]) == 2
     told = "inquiry-svc: [classifier] provider 'function' can't say why; leave --explain out or choose another\n"
     assert capsys.readouterr().err == told
+
+
+def test_evaluate_finds_review_thresholds_that_can_be_configured(tmp_path: Path) -> None:
+    rows, file = tmp_path / "rows.jsonl", tmp_path / "service.toml"
+    said = {"billing": CHARGED, "hr": "How many days of annual leave are left on my payslip?"}
+    labelled = [{"body": body, "category": category} for category, body in said.items()]
+    labelled.append({"body": said["hr"], "category": "legal"})
+    rows.write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    keyword = {"INQUIRY_CLASSIFIER__PROVIDER": "keyword"}
+    code, out, err = run_command("evaluate", str(rows), "--review-accuracy", "0.9", environ=keyword)
+    assert (code, err) == (0, "")
+    assert out.startswith("# 1 of 3 rows without review, 1 of them right\n[review.below_confidence]\n")
+    file.write_text(out)
+    code, out, err = run_command("evaluate", str(rows), "--json", "--config", str(file), environ=keyword)
+    assert (code, err) == (0, "")
+    found = json.loads(out)["category"]
+    assert (found["needs_review_share"], found["accuracy_without_review"]) == (pytest.approx(2 / 3), 1.0)
 
 
 def test_classify_takes_bytes_that_are_no_text() -> None:

@@ -87,10 +87,10 @@ async def test_a_stored_inquiry_is_explained_with_its_labels_its_route_and_its_m
     inquiry = await _submitted(running)
     found = await _explained(running, inquiry["inquiry_id"])
     assert list(found) == [
-        *("inquiry_id", *AXES, "needs_review", "degraded", "model", "routing"),
+        *("inquiry_id", *AXES, "needs_review", "review_reasons", "degraded", "model", "routing"),
         *("explained_by_same_model", "explanation"),
     ]
-    for key in ("inquiry_id", *AXES, "needs_review", "degraded", "model", "routing"):
+    for key in ("inquiry_id", *AXES, "needs_review", "review_reasons", "degraded", "model", "routing"):
         assert found[key] == inquiry[key]
     assert any(reason.startswith("priority ") and " = urgency " in reason for reason in found["routing"]["reasons"])
     assert found["explained_by_same_model"] is True

@@ -57,7 +57,18 @@ async def test_an_inquiry_is_answered_with_every_field_of_the_interface(running:
         found = await answer.json()
     assert list(found) == [
         *("inquiry_id", "status", "received_at", "processed_at", "subject", "body", "sender_email", "sender_name"),
-        *("source", "metadata", "category", "sentiment", "urgency", "needs_review", "degraded", "routing", "model"),
+        *(
+            "source",
+            "metadata",
+            "category",
+            "sentiment",
+            "urgency",
+            "needs_review",
+            "review_reasons",
+            "degraded",
+            "routing",
+            "model",
+        ),
         *("feedback", "resolved_at"),
     ]
     assert uuid.UUID(found["inquiry_id"]).version == 7
@@ -98,7 +109,7 @@ async def test_a_text_is_classified_without_being_stored(running: Running) -> No
     async with running.client.post(CLASSIFY, json={"body": "My card was charged twice."}) as answer:
         assert answer.status == 200
         found = await answer.json()
-    assert list(found) == ["category", "sentiment", "urgency", "needs_review", "degraded", "model"]
+    assert list(found) == ["category", "sentiment", "urgency", "needs_review", "review_reasons", "degraded", "model"]
     async with running.client.post(f"{CLASSIFY}?include_all_scores=true", json={"body": "Charged twice"}) as answer:
         scores = (await answer.json())["scores"]
     assert scores.keys() == AXES.keys()

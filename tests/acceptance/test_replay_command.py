@@ -20,6 +20,8 @@ from tests.servers.postgres import PostgresServer, postgres_server
 JUDGING: Final = xgboost.PACKAGED_MODEL.with_name("corpus") / "judging" / "judging-1.jsonl"
 PAGE: Final = (Path(__file__).parents[2] / "docs/replay.md").read_text()
 COUNT: Final = 150
+NO_AUDIT: Final = {"INQUIRY_REVIEW__AUDIT_SHARE": "0"}
+"""Chance would send more to review than a replay can know."""
 INQUIRIES: Final = "/api/v1/inquiries"
 
 
@@ -65,11 +67,11 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "sqlite":
-        yield Place(tmp_path / "data", {}, None)
+        yield Place(tmp_path / "data", NO_AUDIT, None)
         return
     server: PostgresServer = request.getfixturevalue("server")
     with server.database("inquiries") as url:
-        environ = {"INQUIRY_STORE__PROVIDER": "postgres", "INQUIRY_STORE__POSTGRES__URL": url}
+        environ = {"INQUIRY_STORE__PROVIDER": "postgres", "INQUIRY_STORE__POSTGRES__URL": url, **NO_AUDIT}
         yield Place(tmp_path / "data", environ, server)
 
 

@@ -20,6 +20,8 @@ from inquiry_svc.evaluation import evaluate
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
 from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
@@ -78,7 +80,7 @@ async def test_a_named_folder_is_read_in_place_of_the_packaged_model(tmp_path: P
 async def test_on_mail_about_subjects_not_in_the_training_it_is_right_often_enough(tmp_path: Path) -> None:
     rows = read_labelled([CORPUS / "judging" / "authored-templates-dev.jsonl"])
     async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
-        axes = (await evaluate(classifier, rows, review_below=0.6)).axes
+        axes = (await evaluate(classifier, rows, policy=ReviewPolicy(ReviewSettings()))).axes
     assert (axes["category"].accuracy or 0) >= 0.85
     assert (axes["sentiment"].accuracy or 0) >= 0.8
     assert (axes["urgency"].accuracy or 0) >= 0.75

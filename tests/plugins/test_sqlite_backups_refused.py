@@ -86,7 +86,7 @@ DAMAGES: Final[dict[str, tuple[Callable[[Path], object], type[InquiryServiceErro
     "of a newer release": (
         lambda file: changed(file, "PRAGMA user_version = 99"),
         ConfigurationError,
-        "has schema 99, this release knows up to 1: install a newer release",
+        "has schema 99, this release knows up to ",
     ),
     "half an inquiry": (
         lambda file: changed(file, "DELETE FROM routing_decisions WHERE resolved_at IS NULL"),

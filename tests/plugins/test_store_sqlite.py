@@ -31,6 +31,7 @@ from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
 from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, open_to_read, register_stores, schema
 
 PACKAGE = "inquiry_svc_plugins.stores.sqlite"
+NEWEST = read_migrations(PACKAGE)[-1][0]
 KILLS = 15
 
 
@@ -57,7 +58,9 @@ async def test_a_file_of_another_schema_is_not_read_and_not_migrated(tmp_path: P
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {schema}")
     before = file.read_bytes()  # noqa: ASYNC240 (quick)
-    with pytest.raises(ConfigurationError, match=f"has schema {schema}, this release reads 1: run inquiry-svc migrate"):
+    with pytest.raises(
+        ConfigurationError, match=f"has schema {schema}, this release reads {NEWEST}: run inquiry-svc migrate"
+    ):
         async with open_to_read(SqliteSettings(), Host(tmp_path, Metrics())):
             pass
     assert file.read_bytes() == before  # noqa: ASYNC240 (quick)
@@ -219,7 +222,7 @@ async def test_a_schema_of_a_newer_release_is_refused(tmp_path: Path, file: Path
         pass
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA user_version = 99")
-    assert "has schema 99, this release knows up to 1" in await refused(tmp_path)
+    assert f"has schema 99, this release knows up to {NEWEST}" in await refused(tmp_path)
 
 
 async def test_a_file_that_another_program_holds_is_refused(tmp_path: Path, file: Path) -> None:
@@ -265,11 +268,11 @@ def test_each_migration_sets_the_version_that_its_name_says() -> None:
 
 async def test_how_far_the_schema_is_can_be_asked_beside_an_open_store(tmp_path: Path) -> None:
     async with opener(tmp_path)():
-        assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(1, 1)
+        assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(NEWEST, NEWEST)
 
 
 def test_asking_how_far_the_schema_is_makes_no_file_and_refuses_one_that_is_none(tmp_path: Path, file: Path) -> None:
-    assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(0, 1)
+    assert schema(SqliteSettings(), Host(tmp_path, Metrics())) == Schema(0, NEWEST)
     assert not file.exists()
     file.write_text("not a database, and long enough to be looked at" * 100)
     with pytest.raises(ConfigurationError, match="is no SQLite database"):
@@ -279,14 +282,14 @@ def test_asking_how_far_the_schema_is_makes_no_file_and_refuses_one_that_is_none
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path) -> None:
     from inquiry_svc_plugins.stores.sqlite.database import migrate
 
-    broken = "CREATE TABLE half_done (x);\nPRAGMA user_version = 2;\nINSERT INTO missing VALUES (1);\n"
+    broken = f"CREATE TABLE half_done (x);\nPRAGMA user_version = {NEWEST + 1};\nINSERT INTO missing VALUES (1);\n"
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         migrate(connection, file, read_migrations(PACKAGE))
         before = connection.execute("SELECT name FROM sqlite_schema").fetchall()
         with pytest.raises(sqlite3.OperationalError, match="missing"):
-            migrate(connection, file, [*read_migrations(PACKAGE), (2, broken)])
+            migrate(connection, file, [*read_migrations(PACKAGE), (NEWEST + 1, broken)])
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == before
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST,)
 
 
 async def test_erasing_an_inquiry_erases_all_that_was_kept_of_it(store: Store, file: Path) -> None:

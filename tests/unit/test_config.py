@@ -82,6 +82,18 @@ def test_a_variable_can_hold_a_list_and_numbers(tmp_path: Path) -> None:
     assert settings.exporters.providers == ()
 
 
+def test_review_thresholds_are_one_number_or_a_table_by_category(tmp_path: Path) -> None:
+    assert load(tmp_path)[0].review.below_confidence is None
+    assert load(tmp_path, "[review]\nbelow_confidence = 0.7")[0].review.below_confidence == 0.7
+    variable = {"INQUIRY_REVIEW__BELOW_CONFIDENCE": "0.8"}
+    table = "[review.below_confidence]\nbilling = 0.7\nhr = 1"
+    assert load(tmp_path, table)[0].review.below_confidence == {"billing": 0.7, "hr": 1.0}
+    assert load(tmp_path, table, variable)[0].review.below_confidence == 0.8
+    for wrong in ("tax = 0.7", "billing = 1.1", "billing = 'x'"):
+        with pytest.raises(ConfigurationError, match=r"review\.below_confidence can't be"):
+            load(tmp_path, f"[review.below_confidence]\n{wrong}")
+
+
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     _, effective = load(tmp_path, environ={"INQUIRY_STORE__VAULT__PASSWORD": "hunter2"})
     assert effective["store.vault.password"].value == "***"

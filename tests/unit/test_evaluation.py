@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from inquiry_svc.errors import ConfigurationError
-from inquiry_svc.evaluation import evaluate, judge
+from inquiry_svc.evaluation import evaluate, judge, review_thresholds
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.labelled import LabelledText, read_labelled
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.samples import MODEL, sample_verdict
 
 LABELS = ("low", "medium", "high")
+POLICY = ReviewPolicy(ReviewSettings(below_confidence=0.6))
 
 
 def test_accuracy_f1_and_confusion_are_as_by_hand() -> None:
@@ -51,6 +54,17 @@ def test_over_and_under_confidence_in_one_bin_cancel_out_but_not_across_bins() -
     assert two_bins.ece == pytest.approx(0.6)
 
 
+def test_a_review_threshold_is_the_least_confidence_from_which_on_enough_is_right() -> None:
+    right, wrong = "low", "high"
+    truths = [right, right, right, wrong, right, wrong]
+    given = [(right, confidence) for confidence in (0.99, 0.92, 0.85, 0.854, 0.71, 0.3)]
+    assert review_thresholds(LABELS, truths, given, 0.8) == {"low": 0.71, "medium": 1.0, "high": 1.0}
+    assert review_thresholds(LABELS, truths, given, 0.9)["low"] == 0.92, "answers of one hundredth come together"
+    assert review_thresholds(LABELS, truths, given, 0.0)["low"] == 0.3
+    assert review_thresholds(LABELS, truths, given, 0.9, [1, 1, 1, 0.1, 1, 0.1])["low"] == 0.3
+    assert review_thresholds(LABELS, [wrong], [(right, 0.9)], 0.5)["low"] == 1.0
+
+
 class Remembering:
     """Gives each text the verdict that it was told, and remembers the batches."""
 
@@ -81,7 +95,7 @@ async def test_null_labels_are_skipped_and_review_goes_by_the_confidence_in_the_
     ]
     verdicts = [sure_of("billing", 0.9), sure_of("billing", 0.5), sure_of("hr", 0.3)]
     classifier = Remembering({row.text: verdict for row, verdict in zip(rows, verdicts, strict=True)})
-    found = (await evaluate(classifier, rows, review_below=0.6)).as_json()
+    found = (await evaluate(classifier, rows, policy=POLICY)).as_json()
     assert found.pop("microseconds_per_document") > 0
     assert found == {
         "rows": 3,
@@ -92,6 +106,7 @@ async def test_null_labels_are_skipped_and_review_goes_by_the_confidence_in_the_
             "mean_confidence": pytest.approx(0.7),
             "ece": pytest.approx((0.1 + 0.5) / 2),
             "needs_review_share": 0.5,
+            "accuracy_without_review": 1.0,
         },
         "sentiment": {
             "rows": 2,
@@ -100,6 +115,7 @@ async def test_null_labels_are_skipped_and_review_goes_by_the_confidence_in_the_
             "mean_confidence": pytest.approx(0.9),
             "ece": pytest.approx(0.4),
             "needs_review_share": 0.5,
+            "accuracy_without_review": 1.0,
         },
         "urgency": {
             "rows": 0,
@@ -108,6 +124,7 @@ async def test_null_labels_are_skipped_and_review_goes_by_the_confidence_in_the_
             "mean_confidence": None,
             "ece": None,
             "needs_review_share": None,
+            "accuracy_without_review": None,
         },
     }
     json.dumps(found)
@@ -117,14 +134,14 @@ async def test_rows_are_classified_in_batches_and_progress_is_told() -> None:
     rows = [LabelledText(Text("", str(number)), "billing", None, None) for number in range(10)]
     classifier = Remembering({row.text: sure_of("billing", 0.9) for row in rows})
     told: list[int] = []
-    evaluation = await evaluate(classifier, rows, review_below=0.6, batch_size=4, on_progress=told.append)
+    evaluation = await evaluate(classifier, rows, policy=POLICY, batch_size=4, on_progress=told.append)
     assert evaluation.axes["category"].accuracy == 1.0
     assert classifier.batches == [4, 4, 4, 2], "the first batch warms up, then all rows"
     assert told == [4, 4, 2]
 
 
 async def test_no_rows_give_no_figures() -> None:
-    evaluation = await evaluate(Remembering({}), [], review_below=0.6)
+    evaluation = await evaluate(Remembering({}), [], policy=POLICY)
     assert evaluation.microseconds_per_document is None
     assert evaluation.axes["category"].accuracy is None
 

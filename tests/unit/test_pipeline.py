@@ -22,6 +22,8 @@ from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.pipeline import Pipeline
 from inquiry_svc.plugins import build_manager
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.providers import FunctionClassifier
 from inquiry_svc.testing.samples import sample_inquiry, sample_outcome, sample_verdict
 from inquiry_svc.watchers import Watchers
@@ -93,13 +95,20 @@ class Witness:
 
 
 class Bench:
-    def __init__(self, *, router: GivenRouter | None = None, classifier: FunctionClassifier | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        router: GivenRouter | None = None,
+        classifier: FunctionClassifier | None = None,
+        audit_share: float = 0.0,
+    ) -> None:
         self.metrics = Metrics(OWN_METRICS)
         self.store = GivenStore()
         self.witness = Witness()
         self.workload = Workload()
         model = OpenModel(classifier or FunctionClassifier(), self.metrics)
         models = OpenModels(LineUp(model))
+        policy = ReviewPolicy(ReviewSettings(audit_share=audit_share))
         self.pipeline = Pipeline(
             predictor=Predictor(
                 models=models,
@@ -110,9 +119,10 @@ class Bench:
                 timeout_s=0.1,
                 rest_s=0.1,
                 cache_timeout_s=0.1,
-                review_below=0.6,
+                policy=policy,
             ),
             router=router or GivenRouter(),
+            policy=policy,
             store=self.store,
             workload=self.workload,
             watchers=Watchers(build_manager([self.witness], entry_points=False), self.metrics),
@@ -292,3 +302,25 @@ async def test_a_key_used_again_gives_the_first_outcome_and_for_another_payload_
         with pytest.raises(IdempotencyKeyReused):
             await bench.pipeline.submit(other)
     assert bench.processed("success") == 1
+
+
+# The audit
+
+
+async def test_what_chance_picks_is_looked_at_whatever_the_answer_and_the_others_are_left_alone() -> None:
+    bench = Bench(audit_share=0.5)
+    async with bench.running():
+        sent = inquiries(200)
+        submissions = [await bench.pipeline.submit(inquiry) for inquiry in sent]
+    predictions = [submission.outcome.prediction for submission in submissions]
+    audited = [each.review_reasons == ("audit",) for each in predictions]
+    assert [each.needs_review for each in predictions] == audited
+    assert 60 < sum(audited) < 140, "half of 200, give or take"
+    policy = ReviewPolicy(ReviewSettings(audit_share=0.5))
+    assert audited == [policy.audits(inquiry.inquiry_id) for inquiry in sent]
+
+
+async def test_what_is_only_classified_is_never_audited() -> None:
+    bench = Bench(audit_share=1.0)
+    async with bench.running():
+        assert not (await bench.pipeline.classify(Text("", "text"))).needs_review

@@ -19,6 +19,8 @@ from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
 from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.predicting import Predictor
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.providers import Classify, FunctionClassifier
 from inquiry_svc.testing.samples import sample_verdict
 
@@ -94,7 +96,7 @@ class Bench:
             timeout_s=0.05,
             rest_s=5.0,
             cache_timeout_s=0.02,
-            review_below=0.6,
+            policy=ReviewPolicy(ReviewSettings()),
             clock=lambda: self.now,
         )
 
@@ -125,7 +127,8 @@ async def hang(texts: Sequence[Text]) -> Sequence[Verdict]:
 
 
 def stand_in_answered(prediction: Prediction) -> bool:
-    told = prediction.degraded == ("classifier",) and prediction.needs_review
+    told = prediction.degraded == ("classifier",) and prediction.review_reasons == ("degraded",)
+    assert prediction.needs_review == bool(prediction.review_reasons)
     assert told == (prediction.model == FALLBACK), "a stand-in's answer must say so, and no other may"
     return told
 
@@ -165,12 +168,17 @@ def _spoilt(change: Callable[[Verdict], Any]) -> Classify:
         lambda verdict: replace(verdict, category=Label("sales", 0.9)),
         lambda verdict: replace(verdict, category=Label("billing", np.float32(0.9))),  # type: ignore[arg-type]
         lambda verdict: replace(verdict, urgency=Label("medium", float("nan"))),
+        lambda verdict: replace(verdict, evidence=float("nan")),
+        lambda verdict: replace(verdict, evidence=1.5),
+        lambda verdict: replace(verdict, evidence=np.float64(0.5)),
+        lambda verdict: replace(verdict, evidence=None),
         lambda verdict: "billing",
         lambda verdict: None,
     ],
     ids=[
         *("NaN", "infinite", "negative", "float32", "float64", "halves", "short", "list", "unknown", "unlikely"),
-        *("numpy-label", "nan-label", "string", "nothing"),
+        *("numpy-label", "nan-label", "nan-evidence", "much-evidence", "numpy-evidence", "no-evidence"),
+        *("string", "nothing"),
     ],
 )
 async def test_nonsense_from_the_classifier_is_never_handed_on(change: Callable[[Verdict], Any]) -> None:

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from inquiry_svc.catalogue import (
+    FOR_REVIEW,
     MODEL_ACCURACY,
     MODEL_FEEDBACK,
+    NEEDS_REVIEW,
     OWN_METRICS,
     RESOLUTION,
     RESOLVED,
@@ -19,7 +21,7 @@ from inquiry_svc.catalogue import (
     URGENCY_FEEDBACK,
 )
 from inquiry_svc.events import Resolved, Reviewed, Stored
-from inquiry_svc.inquiries import Category, Feedback, Verdict
+from inquiry_svc.inquiries import Category, Feedback, ReviewReason, Verdict
 from inquiry_svc.metrics import Metric, Metrics
 from inquiry_svc.recording import begin_with, on_resolved, on_reviewed, on_stored
 from inquiry_svc.testing.samples import MODEL, NOON, sample_outcome, sample_prediction
@@ -68,6 +70,17 @@ def test_nothing_is_said_of_accuracy_before_anybody_said_anything() -> None:
     assert values(metrics, MODEL_ACCURACY) == {}
     assert set(values(metrics, MODEL_FEEDBACK).values()) == {0}
     assert [len(values(metrics, each)) for each in (MODEL_FEEDBACK, SENTIMENT_FEEDBACK, URGENCY_FEEDBACK)] == [12, 6, 8]
+
+
+def test_each_reason_for_review_counts_and_an_audit_is_no_doubt() -> None:
+    metrics = Metrics(OWN_METRICS)
+    reasons: list[tuple[ReviewReason, ...]] = [("low_confidence", "no_evidence"), ("audit",), ("no_evidence", "audit")]
+    predictions = [sample_prediction(needs_review=True, review_reasons=each) for each in reasons]
+    predictions.append(sample_prediction())
+    on_stored(Stored([sample_outcome(prediction=each) for each in predictions], 0, 0.0), metrics)
+    found = {"low_confidence": 1, "no_evidence": 2, "degraded": 0, "audit": 2}
+    assert values(metrics, FOR_REVIEW) == {(reason,): count for reason, count in found.items()}
+    assert metrics.series(NEEDS_REVIEW).value == 2
 
 
 @pytest.mark.parametrize(("sentiment", "score"), [("positive", 5), ("neutral", 3), ("negative", 1)])

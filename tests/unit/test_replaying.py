@@ -15,12 +15,16 @@ from inquiry_svc.errors import Unavailable
 from inquiry_svc.history import history_of
 from inquiry_svc.inquiries import Feedback, Inquiry, Outcome, Prediction, Route, Text, Verdict
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.predicting import prediction_of
 from inquiry_svc.replaying import BATCH, NOBODY, Replay, replay
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.providers import FunctionClassifier
-from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction, sample_verdict
+from inquiry_svc.testing.samples import MODEL, NOON, sample_inquiry, sample_outcome, sample_verdict
 from inquiry_svc_plugins.routers.rules import RulesSettings, open_rules
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
+POLICY: Final = ReviewPolicy(ReviewSettings())
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -49,7 +53,7 @@ class OneConsultant:
 
 def outcome(minute: int, *, verdict: Verdict | None = None, **changes: Any) -> Outcome:
     inquiry = sample_inquiry(received_at=NOON + minute * MINUTE, subject=f"Received at {minute}")
-    prediction = replace(sample_prediction(), verdict=verdict or sample_verdict())
+    prediction = prediction_of(verdict or sample_verdict(), MODEL, POLICY, {})
     return replace(sample_outcome(inquiry, prediction=prediction), **changes)
 
 
@@ -75,7 +79,7 @@ async def replayed(
         router=router,
         candidate_router=candidate_router or router,
         candidate=candidate,
-        review_below=0.6,
+        policy=POLICY,
         **options,
     )
 
@@ -139,10 +143,15 @@ async def test_how_it_was_routed_then_is_not_compared_with_but_how_it_would_be_t
 async def test_review_load_is_as_it_was_before_people_looked() -> None:
     unsure = Verdict.from_scores([0.5, 0.1, 0.1, 0.1, 0.1, 0.1, *sample_verdict().scores[6:]])
     reviewed = outcome(0, verdict=unsure)
+    reviewed = replace(reviewed, prediction=replace(reviewed.prediction, needs_review=False))
     by_fallback = outcome(1)
-    by_fallback = replace(by_fallback, prediction=replace(by_fallback.prediction, degraded=("classifier",)))
-    found = await replayed([reviewed, by_fallback, outcome(2)], OneConsultant())
-    assert found.shifts["needs_review"].before == {"yes": 2, "no": 1}
+    by_fallback = replace(by_fallback, prediction=replace(by_fallback.prediction, review_reasons=("degraded",)))
+    audited = outcome(2)
+    audited = replace(audited, prediction=replace(audited.prediction, needs_review=True, review_reasons=("audit",)))
+    of_before = outcome(3)
+    of_before = replace(of_before, prediction=replace(of_before.prediction, needs_review=True))
+    found = await replayed([reviewed, by_fallback, audited, of_before, outcome(4)], OneConsultant())
+    assert found.shifts["needs_review"].before == {"yes": 3, "no": 2}
 
 
 async def test_where_people_said_what_is_right_both_sides_are_judged(rules: Router) -> None:

@@ -20,6 +20,8 @@ from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
 from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.predicting import prediction_of
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.providers import FunctionClassifier
 from inquiry_svc.testing.samples import sample_verdict
 
@@ -47,7 +49,8 @@ class Bench:
         return classifier
 
     def answered(self, texts: dict[bytes, Text]) -> None:
-        answers = {key: prediction_of(sample_verdict(), self.champion.model, review_below=0.6) for key in texts}
+        policy = ReviewPolicy(ReviewSettings())
+        answers = {key: prediction_of(sample_verdict(), self.champion.model, policy, {}) for key in texts}
         self.opinions.ask_for(self.models.line_up, texts, answers)
 
     def told(self, result: str) -> float:

@@ -71,6 +71,8 @@ class OutcomeRows:
             model.digest,
             prediction.needs_review,
             to_json(prediction.degraded),
+            verdict.evidence,
+            to_json(prediction.review_reasons),
         )
 
     def routing_decision(self, outcome: Outcome) -> Row:
@@ -106,7 +108,7 @@ class OutcomeRows:
         """From a row of the view `outcomes`."""
         return Outcome(
             inquiry=self._inquiry(row[:11]),
-            prediction=_prediction(row[11:23]),
+            prediction=_prediction([*row[11:23], *row[35:37]]),
             route=self._route(row[23:29]),
             processed_at=self.to_time(row[2]),
             feedback=self._feedback(row[30:35]),
@@ -146,15 +148,17 @@ class OutcomeRows:
 
 
 def _prediction(columns: Row) -> Prediction:
-    *labels, scores, model_name, model_version, model_digest, needs_review, degraded = columns
+    *labels, scores, model_name, model_version, model_digest, needs_review, degraded, evidence, reasons = columns
     return Prediction(
         verdict=Verdict(
             Label(*labels[0:2]),
             Label(*labels[2:4]),
             Label(*labels[4:6]),
             struct.unpack(f"<{len(scores) // 8}d", scores),
+            evidence,
         ),
         model=Model(model_name, model_version, model_digest),
         needs_review=bool(needs_review),
         degraded=tuple(_from_json(degraded)),
+        review_reasons=tuple(_from_json(reasons)),
     )

@@ -8,13 +8,13 @@ WITH batch AS MATERIALIZED (
         $1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
         $9::json[],
         $10::text[], $11::float8[], $12::text[], $13::float8[], $14::text[], $15::float8[], $16::bytea[], $17::text[],
-        $18::text[], $19::text[], $20::boolean[], $21::json[],
-        $22::text[], $23::text[], $24::float8[], $25::boolean[], $26::json[], $27::timestamptz[], $28::timestamptz[],
-        $29::text[], $30::text[]
+        $18::text[], $19::text[], $20::boolean[], $21::json[], $22::float8[], $23::json[],
+        $24::text[], $25::text[], $26::float8[], $27::boolean[], $28::json[], $29::timestamptz[], $30::timestamptz[],
+        $31::text[], $32::text[]
     ) WITH ORDINALITY AS given (
         inquiry_id, timestamp, processed_at, subject, body, sender_email, sender_name, source, metadata,
         category, category_confidence, sentiment, sentiment_confidence, urgency, urgency_confidence, scores, model_name,
-        model_version, model_digest, needs_review, degraded,
+        model_version, model_digest, needs_review, degraded, evidence, review_reasons,
         department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at,
         key_value, key_fingerprint, nth
     )
@@ -39,9 +39,11 @@ written AS (
 predicted AS (
     INSERT INTO predictions
         (inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency,
-         urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded)
+         urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded, evidence,
+         review_reasons)
     SELECT inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency,
-        urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded
+        urgency_confidence, scores, model_name, model_version, model_digest, needs_review, degraded, evidence,
+        review_reasons
     FROM batch JOIN written USING (inquiry_id)
 ),
 routed AS (

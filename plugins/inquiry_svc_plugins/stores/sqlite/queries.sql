@@ -6,8 +6,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: insert_prediction
 INSERT INTO predictions
     (inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency, urgency_confidence,
-     scores, model_name, model_version, model_digest, needs_review, degraded)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     scores, model_name, model_version, model_digest, needs_review, degraded, evidence, review_reasons)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_routing_decision
 INSERT INTO routing_decisions
