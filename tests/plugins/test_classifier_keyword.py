@@ -46,6 +46,11 @@ async def test_whole_words_count_once_each_in_any_case(classifier: Classifier) -
     assert len(set(part.scores[:6])) == 1
 
 
+async def test_without_a_word_of_any_category_there_is_no_evidence(classifier: Classifier) -> None:
+    verdicts = await classifier.classify([Text("", "an invoice"), Text("", "urgent, thanks"), Text("", "merci")])
+    assert [verdict.evidence for verdict in verdicts] == [1.0, 0.0, 0.0]
+
+
 async def test_a_curly_apostrophe_is_an_apostrophe(classifier: Classifier) -> None:
     plain, curly = await classifier.classify([Text("", "I can't log in"), Text("", "I can\u2019t log in")])
     assert plain == curly

@@ -54,6 +54,15 @@ PIECES: Final = (
     *("@", "a@b", "://", ":/", "https://x.example/y?z=1", "www.", "www", "xwww.", "www.a", "(www.b)", "w", ":", "/"),
     *(" ", "  ", "\n", "\t", "\x00", "\x00\x00", "\x1c", "\x85", "\u00a0", "\u2028", "\u3000", "\u200b", "\u2060"),
     *("!", "!!!!!!", "?", ".", "-", "\u2764\ufe0f", "\U0001f525", "\ud83d", "\udc4d", "\u0301", "\u202e", "\ufeff"),
+    *(
+        "r\u0435fund",
+        "\uff32\uff25\uff26",
+        "\U0001d429ay",
+        "\u3164",
+        "\uff20",
+        "> On Monday Bo wrote:\n",
+        "refund invoice ",
+    ),
     *("a", "b", "A", "\u0130", "\u1e9e", "\u03a3", "\u0416", "\u5de5\u5177", "\ue000", "\uffff", "\U0010ffff"),
 )
 """What words, addresses and folding turn on, to be put together in any order."""
@@ -64,7 +73,8 @@ strings = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=()
 def assert_same_answers(texts: Sequence[Text], reference: TriageModel = REFERENCE) -> None:
     quick = quickened(reference)
     assert isinstance(quick, FastModel), "install the package again: its kernel is missing or old"
-    expected, found = reference.probabilities(texts), quick.probabilities(texts)
+    (expected, evidence), (found, by_kernel) = reference.judge(texts), quick.judge(texts)
+    assert np.array_equal(by_kernel, evidence)
     apart = np.abs(found - expected).max(axis=1)
     assert apart.max() <= fast.TOLERANCE, f"{texts[int(apart.argmax())]!r}: {apart.max()} apart"
     for ours, theirs in zip(_by_axis(found), _by_axis(expected), strict=True):
@@ -287,8 +297,9 @@ def test_a_kernel_that_was_built_for_other_tables_is_not_called(
 
 def test_a_kernel_that_answers_otherwise_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     class NewerModel(TriageModel):
-        def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
-            return np.roll(REFERENCE.probabilities(texts), 1, axis=1)
+        def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            probabilities, counted = REFERENCE.read(texts)
+            return np.roll(probabilities, 1, axis=1), counted
 
     newer = NewerModel(*(getattr(REFERENCE, each.name) for each in fields(TriageModel)))
     assert quickened(newer) is newer

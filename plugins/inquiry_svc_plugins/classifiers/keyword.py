@@ -7,7 +7,8 @@ in which that model fails.
 The score of a label is its prior, multiplied by a weight for each different word or phrase of its list that the text
 holds, as whole words in any case. The scores of an axis are then divided by their sum. So the margin between two labels
 is the logarithm of the ratio of their priors, plus that of the weight for each word of the one, minus that for each of
-the other; where more than `MAX_COUNTED` of a list are there, they share what so many count for.
+the other; where more than `MAX_COUNTED` of a list are there, they share what so many count for. A text without a word
+of any category is no evidence.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.leaving_out import tried
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 WEIGHTS: Final[Mapping[str, float]] = {"category": 5.0, "sentiment": 2.0, "urgency": 4.0}
 """How much likelier one word makes its label: such that confidence comes close to accuracy on the corpus."""
 MAX_COUNTED: Final = 3
@@ -160,7 +161,7 @@ class KeywordClassifier:
         for axis, labels in AXES.items():
             weights = [PRIORS[label] * WEIGHTS[axis] ** min(counts[label], MAX_COUNTED) for label in labels]
             scores += [weight / sum(weights) for weight in weights]
-        return Verdict.from_scores(scores)
+        return Verdict.from_scores(scores, evidence=1.0 if any(map(counts.get, AXES["category"])) else 0.0)
 
     def _count(self, words: Iterable[str]) -> dict[str, int]:
         """How many of them each list holds."""

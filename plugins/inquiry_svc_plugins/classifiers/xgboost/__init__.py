@@ -1,15 +1,15 @@
 """The default classifier, `xgboost`: a linear layer over hashed n-grams, with XGBoost trees over its scores.
 
 A few microseconds a text in a batch, well under a millisecond for one alone, calibrated on authors that it has not
-seen. `features.py` makes the numbers, `linear.py` and `trees.py` the scores, `model.py` reads them from disk,
-`training.py` makes them; `fast/` computes the same several times as fast where it could be compiled; `explaining.py`
-says why. Loading this module imports none of those.
+seen. `features.py` makes the numbers, `linear.py` and `trees.py` the scores, `evidence.py` says when they mean little;
+`model.py` reads them from disk, `training.py` makes them; `fast/` computes the same several times as fast where it
+could be compiled; `explaining.py` says why. Loading this module imports none of those.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,6 +57,10 @@ class XgboostClassifier:
     @property
     def profile(self) -> Profile | None:
         return self._model.profile
+
+    @property
+    def review_below(self) -> Mapping[str, float]:
+        return self._model.review_below
 
     async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
         if sum(len(text.subject) + len(text.body) for text in texts) <= MAX_INLINE_CHARACTERS:

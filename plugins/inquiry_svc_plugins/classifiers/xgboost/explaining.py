@@ -28,6 +28,7 @@ from inquiry_svc.explanations import (
 )
 from inquiry_svc.inquiries import AXES, Text, Verdict
 from inquiry_svc.leaving_out import tried
+from inquiry_svc_plugins.classifiers.xgboost.evidence import weight_of
 from inquiry_svc_plugins.classifiers.xgboost.features import SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
 from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS
@@ -107,7 +108,8 @@ def _down(adds: Floats) -> Floats:
 def _weigh_axis(model: TriageModel, axis: str, read: _Read) -> AxisExplanation:
     label, runner_up = contest(read.verdict, axis)
     places = [AXES[axis].index(each.label) for each in (label, runner_up)]
-    forest, temperature = model.forests[axis], model.temperatures[axis]
+    forest = model.forests[axis]
+    temperature = model.temperatures[axis] / float(weight_of(read.verdict.evidence))
     found = shares(forest, places[0], places[1], read.states) / temperature
     at_base = forest.margins(read.base[:, None])[0].astype(np.float64) / temperature
 

@@ -21,6 +21,13 @@ from numpy.typing import NDArray
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.profiles import Profile
+from inquiry_svc_plugins.classifiers.xgboost.evidence import (
+    count,
+    known_buckets,
+    measure,
+    soften,
+    take_from_others_words,
+)
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
@@ -40,6 +47,12 @@ class TriageModel:
     """One for each of `AXES`."""
     temperatures: Mapping[str, float]
     """Each axis's margins are divided by it, so that the confidence is the share of right answers."""
+    known: NDArray[np.uint8]
+    """Of each bucket: see `known_buckets`."""
+    familiar_from: float
+    """Of a text's runs of characters the share that should be known well."""
+    review_below: Mapping[str, float]
+    """By category, the confidence below which a person should look: see `writing.py`."""
     profile: Profile | None = None
     """None for a model that was trained before there were any."""
 
@@ -47,13 +60,25 @@ class TriageModel:
         """A verdict for each text, in order; a text's verdict does not depend on the others."""
         if not texts:
             return []
-        return [Verdict.from_scores(scores) for scores in self.probabilities(texts).tolist()]
+        probabilities, evidence = self.judge(texts)
+        return list(map(Verdict.from_scores, probabilities.tolist(), evidence.tolist()))
 
     def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
         """One text a row, with a column for each label of `AXES`, axis after axis; each axis sums to 1."""
+        return self.judge(texts)[0]
+
+    def judge(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The probabilities, and the evidence of each text."""
+        probabilities, evidence = self.read(texts)
+        take_from_others_words(texts, evidence)
+        return soften(probabilities, evidence), evidence
+
+    def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same, before anybody asked whose words these are and how much they prove."""
         features = extract(texts)
         inputs = forest_inputs(self.linear.scores(features), features.surface)
-        return np.hstack([_softmax(self.forests[axis].margins(inputs) / self.temperatures[axis]) for axis in AXES])
+        margins = [self.forests[axis].margins(inputs) / self.temperatures[axis] for axis in AXES]
+        return np.hstack(list(map(_softmax, margins))), measure(count(self.known, features), self.familiar_from)
 
 
 def forest_inputs(scores: NDArray[np.float32], surface: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,6 +108,9 @@ def load_model(folder: Path) -> TriageModel:
         linear=LinearLayer.from_arrays(linear),
         forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
         temperatures={axis: float(trees[f"{axis}_temperature"]) for axis in AXES},
+        known=known_buckets(linear["document_frequency"], int(linear["documents"])),
+        familiar_from=float(linear["familiar_from"]),
+        review_below=manifest["review"]["below_confidence"],
         profile=_read_profile(folder / PROFILE, manifest["profile"]) if "profile" in manifest else None,
     )
 
@@ -94,10 +122,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         expected = [FORMAT, PREPROCESSING_VERSION, list(SURFACE), {axis: list(labels) for axis, labels in AXES.items()}]
         found = [manifest[key] for key in ("format", "preprocessing", "surface", "labels")]
         manifest["version"], manifest["digest"], manifest["files"].items()
+        below = [float(manifest["review"]["below_confidence"][category]) for category in AXES["category"]]
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
+    if not all(0 <= each <= 1 for each in below):
+        raise ConfigurationError(f"{path} is broken (review thresholds {below}); {_CURE}")
     if found != expected:
         raise ConfigurationError(
             f"{path}: made for another version of this program (format, preprocessing or labels differ); {_CURE}"

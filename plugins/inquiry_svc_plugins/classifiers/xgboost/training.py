@@ -7,6 +7,7 @@
    `source`), else the trees would learn to trust scores that only memory makes good.
 3. The trees are cross-validated over the same folds. A temperature for each axis, fitted on those answers, makes the
    confidence fit the accuracy on authors not seen, and the same answers give the figures of the model card.
+4. How familiar the spelling of a row is to the rows of the other folds says what to expect of mail: see `evidence.py`.
 
 The same rows on the same versions give the same bytes: seeds are fixed, one thread computes, no time or path is kept.
 """
@@ -28,6 +29,13 @@ from threadpoolctl import threadpool_limits
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
+from inquiry_svc_plugins.classifiers.xgboost.evidence import (
+    Counts,
+    count,
+    known_buckets,
+    measure,
+    take_from_others_words,
+)
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import (
     CHARACTER_SHARE,
@@ -54,6 +62,8 @@ TREES: Final[dict[str, Any]] = {
     "nthread": 1,
     "seed": 0,
 }
+UNFAMILIAR_SHARE: Final = 0.01
+"""Of the rows: so many are spelt less familiarly than is enough."""
 _CHUNK: Final = 256
 _TOLERANCE: Final = 1e-3
 _MAX_STEPS: Final = 100
@@ -81,6 +91,8 @@ class Trained:
     folds: NDArray[np.int64]
     by_source: bool
     """Whether a fold is a whole source (or several), rather than some groups of one."""
+    evidence: Floats
+    """Of each row, measured against the rows of the other folds."""
 
 
 def steps(rows: Sequence[LabelledText]) -> int:
@@ -102,9 +114,10 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
         on_step()
         linear, scores = _train_linear(features, rows, answers, folds, on_step)
         inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
+        linear["familiar_from"], evidence = _measure_evidence(rows, features, folds)
         weights = row_weights(rows)
         axes = {axis: _train_axis(axis, inputs, answers[axis], weights, folds, on_step) for axis in AXES}
-    return Trained(linear, axes, folds, by_source)
+    return Trained(linear, axes, folds, by_source, evidence)
 
 
 def _folds(rows: Sequence[LabelledText]) -> tuple[NDArray[np.int64], bool]:
@@ -211,6 +224,28 @@ def _solve(matrix: csr_matrix, targets: Floats, root_weights: Floats, start: Flo
         direction = residual + smaller / np.maximum(size, 1e-300) * direction
         size = smaller
     return solution
+
+
+# The evidence
+
+
+def _measure_evidence(
+    rows: Sequence[LabelledText], features: Features, folds: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], Floats]:
+    """`TriageModel.familiar_from`, and the evidence of each row."""
+    fold_of = np.repeat(np.repeat(folds, 2), np.diff(features.starts, append=len(features.buckets)))
+    counts = []
+    for fold in range(int(folds.max()) + 1):
+        frequency = np.bincount(features.buckets[fold_of != fold], minlength=BUCKETS)
+        counts.append(count(known_buckets(frequency, int((folds != fold).sum())), features))
+
+    def held_out(each: Callable[[Counts], Floats]) -> Floats:
+        return np.choose(folds, list(map(each, counts)))
+
+    familiar_from = round(float(np.quantile(held_out(lambda each: each.spelling), UNFAMILIAR_SHARE)), 3)
+    evidence = held_out(lambda each: measure(each, familiar_from))
+    take_from_others_words([row.text for row in rows], evidence)
+    return np.array(familiar_from), evidence
 
 
 # The trees and their confidence

@@ -19,13 +19,17 @@ import xgboost
 from numpy.typing import NDArray
 
 from inquiry_svc.errors import ConfigurationError
-from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge
+from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge, review_thresholds
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
+from inquiry_svc.settings import ReviewSettings
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
 from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, digest_of, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
+
+REVIEW_ACCURACY: Final = 0.95
+"""How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
 MODEL_VERSION: Final = "1"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
@@ -87,6 +91,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
         "training": {"ridge": RIDGE, "rounds": ROUNDS, "trees": TREES},
         "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
         "cross_validation": _cross_validation(trained, rows),
+        "review": _review(trained, rows),
     }
 
 
@@ -119,6 +124,31 @@ def _cross_validation(trained: Trained, rows: Sequence[LabelledText]) -> dict[st
             "confusion": everything.confusion,
         }
     return found
+
+
+def _review(trained: Trained, rows: Sequence[LabelledText]) -> dict[str, Any]:
+    """Thresholds of confidence by category, chosen on the answers of the cross-validation; each source counts alike."""
+    category, labels = trained.axes["category"], AXES["category"]
+    evidence = trained.evidence[category.rows]
+    sources = [rows[row].source for row in category.rows]
+    truths = [rows[row].category or "" for row in category.rows]
+    given = [(labels[int(scores.argmax())], float(scores.max())) for scores in category.probabilities]
+    sizes = Counter(sources)
+    weights = [1 / sizes[source] for source in sources]
+    below = review_thresholds(labels, truths, given, REVIEW_ACCURACY, weights)
+    review = [
+        confidence < below[said] or found < ReviewSettings().below_evidence
+        for (said, confidence), found in zip(given, evidence, strict=True)
+    ]
+    figures = judge(labels, truths, given, review)
+    return {
+        "wanted_accuracy": REVIEW_ACCURACY,
+        "below_confidence": below,
+        "needs_review_share": round(figures.needs_review_share or 0.0, 4),
+        "accuracy_without_review": round(figures.accuracy_without_review or 0.0, 4),
+        "familiar_from": float(trained.linear["familiar_from"]),
+        "without_evidence_share": round(float((evidence < ReviewSettings().below_evidence).mean()), 4),
+    }
 
 
 _FIGURES: Final = ("accuracy", "macro_f1", "mean_confidence", "ece")
@@ -167,7 +197,20 @@ def _card(manifest: Mapping[str, Any]) -> str:
         ]
         for label, row in zip(labels, validation[axis]["confusion"], strict=True):
             lines.append(f"| {label} | " + " | ".join(map(str, row)) + " |")
+    review = manifest["review"]
     lines += [
+        "",
+        "## When a person should look",
+        "",
+        f"Where the category is less sure than its threshold: the least confidence from which on {REVIEW_ACCURACY:.0%}",
+        "of the answers above are right, each source counting alike. And where a text gives too little to go by,",
+        f"measured against the rows of the other folds: {review['without_evidence_share']:.1%} of the rows do.",
+        f"Together these are {review['needs_review_share']:.1%} of the rows,",
+        f"and {review['accuracy_without_review']:.1%} of the rest are right.",
+        "",
+        "| category | threshold |",
+        "|---|---|",
+        *(f"| {category} | {below:.2f} |" for category, below in review["below_confidence"].items()),
         "",
         "## What it is not for",
         "",

@@ -20,9 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc_plugins.classifiers.xgboost.evidence import (
+    AMOUNT,
+    DIGITS_SHARE,
+    EVERYDAY_SHARE,
+    LISTED_FROM,
+    spelling_bounds,
+)
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, SURFACE, word_lists
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
 from inquiry_svc_plugins.classifiers.xgboost.linear import ROW
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel
 from inquiry_svc_plugins.classifiers.xgboost.units import unit_tables
 
@@ -50,7 +58,8 @@ def quickened(model: TriageModel) -> TriageModel:
     try:
         parts = {each.name: getattr(model, each.name) for each in fields(TriageModel)}
         quick = FastModel(**parts, kernel=_Kernel(model))
-        if not np.allclose(quick.probabilities(_PROBES), model.probabilities(_PROBES), rtol=0, atol=TOLERANCE):
+        same = zip(quick.judge(_PROBES), model.judge(_PROBES), strict=True)
+        if not all(np.allclose(ours, theirs, rtol=0, atol=TOLERANCE) for ours, theirs in same):
             raise OSError(f"{LIBRARY} does not answer as numpy does")
     except OSError as error:
         logger.warning(
@@ -66,8 +75,8 @@ def quickened(model: TriageModel) -> TriageModel:
 class FastModel(TriageModel):
     kernel: _Kernel
 
-    def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
-        return self.kernel.probabilities(texts)
+    def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.kernel.read(texts)
 
 
 class _Kernel:
@@ -88,16 +97,22 @@ class _Kernel:
             rows=self._address(model.linear.table, np.float32),
             bias=self._address(model.linear.bias, np.float32),
             character_share=float(model.linear.character_share),
+            spelling=_Bounds(*spelling_bounds(model.familiar_from)),
+            amount=_Bounds(*AMOUNT),
+            everyday_share=_Bounds(*EVERYDAY_SHARE),
+            digits_share=_Bounds(*DIGITS_SHARE),
+            listed_from=LISTED_FROM,
             forests=(_Forest * len(AXES))(*(self._forest(model, axis) for axis in AXES)),
         )
 
-    def probabilities(self, texts: Sequence[Text]) -> NDArray[np.float64]:
+    def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         units = _joined(texts).encode("utf-16-le", "surrogatepass")
-        found = np.empty((len(texts), _LABELS))
+        found, evidence = np.empty((len(texts), _LABELS)), np.empty(len(texts))
         call = self._holding_lock if len(units) < _LETS_GO_FROM_BYTES else self._letting_go
-        if not call(self._model, units, len(units) // 2, len(texts), found.ctypes.data):
+        places = found.ctypes.data, evidence.ctypes.data
+        if not call(self._model, units, len(units) // 2, len(texts), *places):
             raise MemoryError(f"no room for {len(texts)} texts of {len(units):,} bytes; give fewer in one call")
-        return found
+        return found, evidence
 
     def _forest(self, model: TriageModel, axis: str) -> _Forest:
         forest = model.forests[axis]
@@ -119,7 +134,7 @@ class _Kernel:
 
 
 def _joined(texts: Sequence[Text]) -> str:
-    parts = [part for text in texts for part in (text.subject, text.body)]
+    parts = [plain_letters(part) for text in texts for part in (text.subject, text.body)]
     joined = _END.join(parts) + _END
     if joined.count(_END) != len(parts):
         joined = _END.join([part.replace(_END, " ") for part in parts]) + _END
@@ -145,12 +160,18 @@ class _Forest(ctypes.Structure):
     )
 
 
+class _Bounds(ctypes.Structure):
+    _fields_ = (("nothing", ctypes.c_double), ("enough", ctypes.c_double))
+
+
 class _Model(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("kinds", "folded", "whitespace", "powers", "word_lists")),
         ("last_power", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("rows", "bias")),
         ("character_share", ctypes.c_double),
+        *((name, _Bounds) for name in ("spelling", "amount", "everyday_share", "digits_share")),
+        ("listed_from", ctypes.c_double),
         ("forests", _Forest * len(AXES)),
     )
 
@@ -163,6 +184,7 @@ def _function(loader: Callable[[str], ctypes.CDLL]) -> Callable[..., int]:
     if tuple((ctypes.c_int32 * len(_SHAPE)).in_dll(library, "inquiry_shape")) != _SHAPE:
         raise OSError(f"{LIBRARY} was built from another version of this package")
     function = library.inquiry_probabilities
-    function.argtypes = (ctypes.POINTER(_Model), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    where_to = (ctypes.c_void_p, ctypes.c_void_p)
+    function.argtypes = (ctypes.POINTER(_Model), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, *where_to)
     function.restype = ctypes.c_int
     return function

@@ -14,6 +14,7 @@
 #define MULTIPLIER 0x9E3779B1u
 #define LISTS 5
 #define SURFACE (7 + LISTS)
+#define DIGITS_SHARE 6 /* its place among them */
 #define SPACE 0x20
 
 enum { BLANK, INK, BANG, QUERY, LETTER, CAPITAL, DIGIT, DROPPED, KINDS };
@@ -167,7 +168,7 @@ static size_t read_words(const Tables *tables, Features *features, size_t count,
     surface[3] = (float)(kinds[BANG] < 5 ? kinds[BANG] : 5);
     surface[4] = (float)(kinds[QUERY] < 5 ? kinds[QUERY] : 5);
     surface[5] = (float)((double)kinds[CAPITAL] / (double)kept);
-    surface[6] = (float)((double)kinds[DIGIT] / (double)kept);
+    surface[DIGITS_SHARE] = (float)((double)kinds[DIGIT] / (double)kept);
     for (int list = 0; list < LISTS; list++)
         surface[7 + list] = (float)(lists[list + 1] < 10 ? lists[list + 1] : 10);
     return kept - 1;

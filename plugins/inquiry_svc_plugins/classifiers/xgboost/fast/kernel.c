@@ -10,7 +10,9 @@
 
 #define LABELS 13
 #define AXES 3
-#define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length */
+#define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length; */
+#define KNOWN (LABELS + 1) /* whether the corpus knows it, */
+#define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
 
 typedef struct {
     const int32_t *columns; /* tree by tree, splits level by level */
@@ -20,13 +22,25 @@ typedef struct {
     float temperature;
 } Forest;
 
+/* No evidence at the one, enough at the other. */
+typedef struct {
+    double nothing, enough;
+} Bounds;
+
 typedef struct {
     Tables tables;
     const float *rows; /* of all buckets */
     const float *bias;
     double character_share;
+    Bounds spelling, amount, everyday_share, digits_share;
+    double listed_from;
     Forest forests[AXES];
 } Model;
+
+/* How many buckets a family has beside its first, how many are known, and how many are everyday ones. */
+typedef struct {
+    double all, known, everyday;
+} Count;
 
 /* What this was built for. The caller compares, since it might have been built from other files than it is used with. */
 const int32_t inquiry_shape[] = {sizeof(Model), BUCKET_BITS, LABELS, ROW, SURFACE, LISTS};
@@ -68,7 +82,7 @@ static void add_up(const float *rows, const uint32_t *buckets, size_t count, flo
 }
 
 /* By one family. `room` is for its buckets. */
-static void family_scores(const float *rows, Map *map, uint32_t *room, float *scores)
+static Count family_scores(const float *rows, Map *map, uint32_t *room, float *scores)
 {
     float sums[ROW];
     size_t count = take_out(map, room);
@@ -79,15 +93,40 @@ static void family_scores(const float *rows, Map *map, uint32_t *room, float *sc
     float length = sqrtf(sums[LABELS]);
     for (int label = 0; label < LABELS; label++)
         scores[label] = sums[label] / length;
+    return (Count){(double)(count - 1), sums[KNOWN], sums[EVERYDAY]};
 }
 
-static void read_scores(const Model *model, Features *features, uint32_t *room, float *scores)
+/* The evidence, as `measure` in `evidence.py` */
+
+static inline double least(double one, double other)
+{
+    return one < other ? one : other;
+}
+
+static inline double ramp(const Bounds *bounds, double value)
+{
+    return (value - bounds->nothing) / (bounds->enough - bounds->nothing);
+}
+
+static double measure(const Model *model, Count runs, Count words, double digits_share)
+{
+    double spelling = runs.all > 0 ? runs.known / runs.all : 1.0;
+    double found = least(ramp(&model->spelling, spelling), ramp(&model->amount, words.known));
+    if (words.all >= model->listed_from)
+        found = least(found, ramp(&model->everyday_share, words.everyday / words.all));
+    found = least(found, least(1.0 - ramp(&model->digits_share, digits_share), 1.0));
+    return found > 0.0 ? found : 0.0;
+}
+
+/* Gives the evidence. */
+static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores)
 {
     float characters[LABELS], words[LABELS], share = (float)model->character_share;
-    family_scores(model->rows, &features->characters, room, characters);
-    family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
+    Count runs = family_scores(model->rows, &features->characters, room, characters);
+    Count found = family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
     for (int label = 0; label < LABELS; label++)
         scores[label] = rintf((characters[label] * share + words[label] + model->bias[label]) * 1024.0f) / 1024.0f;
+    return measure(model, runs, found, (double)features->surface[DIGITS_SHARE]);
 }
 
 /* The trees */
@@ -136,20 +175,22 @@ static size_t length_of(const uint16_t *units)
     return count;
 }
 
-static void read_text(const Model *model, Features *features, uint32_t *room, double *probabilities)
+static double read_text(const Model *model, Features *features, uint32_t *room, double *probabilities)
 {
     float inputs[LABELS + SURFACE];
-    read_scores(model, features, room, inputs);
+    double evidence = read_scores(model, features, room, inputs);
     memcpy(inputs + LABELS, features->surface, sizeof features->surface);
     for (int axis = 0; axis < AXES; axis++) {
         ask_trees(&model->forests[axis], inputs, probabilities);
         probabilities += model->forests[axis].labels;
     }
+    return evidence;
 }
 
-/* Write LABELS probabilities for each text. `units` is `length` units of UTF-16: of each text the subject, a NUL, the
+/* Write LABELS probabilities and the evidence for each text. `units` is `length` units of UTF-16: of each text the subject, a NUL, the
    body, a NUL. Returns 0 when there is no memory. */
-int inquiry_probabilities(const Model *model, const uint16_t *units, int64_t length, int64_t texts, double *found)
+int inquiry_probabilities(const Model *model, const uint16_t *units, int64_t length, int64_t texts, double *found,
+                          double *evidence)
 {
     size_t size = (size_t)length + 3;
     Features *features = calloc(1, sizeof *features);
@@ -164,7 +205,7 @@ int inquiry_probabilities(const Model *model, const uint16_t *units, int64_t len
             memcpy(features->units, units, count * sizeof *units);
             features->units[subject] = '\n';
             read_features(&model->tables, features, count, subject > 0);
-            read_text(model, features, room, found);
+            *evidence++ = read_text(model, features, room, found);
             units += count + 1;
         }
     }
