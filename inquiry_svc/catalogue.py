@@ -15,7 +15,11 @@ from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "models", "queue")
 STAGES: Final = ("classify", "store")
-OPERATIONS: Final = ("save", "get", "list", "feedback", "resolve", "stats", "review_queue")
+OPERATIONS: Final = (
+    *("save", "get", "list", "feedback", "resolve", "stats"),
+    *("review_queue", "reviews", "claim", "return"),
+)
+REVIEW_ACTIONS: Final = ("claimed", "released", "skipped", "decided")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -120,6 +124,29 @@ REVIEW_QUEUE_AGE: Final = Gauge(
     "review_queue_oldest_age_seconds",
     "Time since the inquiry that has waited longest for a person was received; 0 when none waits.",
     across="max",
+)
+REVIEW_QUEUE_SIZE_BY_REASON: Final = Gauge(
+    "review_queue_size_by_reason",
+    "The same as review_queue_size, by each reason for which they wait; one may have several.",
+    {"reason": REVIEW_REASONS},
+    across="max",
+)
+REVIEW_QUEUE_AGE_BY_REASON: Final = Gauge(
+    "review_queue_oldest_age_by_reason_seconds",
+    "The same as review_queue_oldest_age_seconds, by each reason for which they wait.",
+    {"reason": REVIEW_REASONS},
+    across="max",
+)
+REVIEWS: Final = Counter(
+    "review_actions_total",
+    "What reviewers did with what waits; claiming again what one holds counts again.",
+    {"action": REVIEW_ACTIONS},
+)
+REVIEW_DECISIONS: Final = Counter(
+    "review_decisions_total",
+    "Times that a person said the right category of an inquiry, by each reason for which it was to be looked at and "
+    "whether the model had it right. Chance picks the audit: what is right of those is right of all.",
+    {"reason": REVIEW_REASONS, "correct": ("true", "false")},
 )
 
 MODEL_PREDICTIONS: Final = Counter(

@@ -32,6 +32,7 @@ from inquiry_svc.inquiries import (
 )
 from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.profiles import Profile
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -159,16 +160,6 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewQueue:
-    """The inquiries that need review: a person should look, and nobody has."""
-
-    size: int
-    """A queue of more than 10,000, which is walked away from rather than worked off, may be said to have so many."""
-    oldest_received_at: datetime | None
-    """None when it is empty."""
-
-
-@dataclass(frozen=True, slots=True)
 class Pool:
     """The connections of a store at one moment."""
 
@@ -197,8 +188,12 @@ class Store(Protocol):
     async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
         """Newest `received_at` first (ties: larger id first), at most `limit`, starting just after `after`."""
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
-        """Keep the feedback and clear `needs_review`. Raises `InquiryNotFound`."""
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+        """Keep the feedback and clear `needs_review`. Raises `InquiryNotFound`.
+
+        `as_review` does so only while the inquiry waits for review and nobody but `feedback.reviewer` holds it at
+        `feedback.given_at`. Else it raises `ReviewNotYours`.
+        """
 
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         """Note when the inquiry was answered. Raises `InquiryNotFound`, `AlreadyResolved`."""
@@ -208,6 +203,27 @@ class Store(Protocol):
 
     async def open_inquiries(self) -> Mapping[str, int]:
         """How many unresolved inquiries each consultant holds; consultants with none may be missing."""
+
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        """What waits for a person, whoever holds it: by turn (ties: smaller id first), at most `limit`, after `after`.
+
+        An inquiry's first turn is at its `sla_due_at`.
+        """
+
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        """Have the reviewer hold up to `limit` until `claim.until`: no two reviewers ever hold one.
+
+        Those that they hold at `now` come first, then the first that nobody does, each by turn; so asking again gives
+        the same. With `inquiry_id`, that one or none.
+        """
+
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        """Let go of it; if `behind`, its turn is then after that of all that wait.
+
+        None, and nothing done, where it does not wait or somebody else holds it at `now`.
+        """
 
     async def review_queue(self) -> ReviewQueue:
         """What waits for a person now. Asked every few seconds, so it must be quick however much is stored."""

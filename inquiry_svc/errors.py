@@ -13,7 +13,8 @@
     ├── IdempotencyKeyReused      the key was used before for another payload
     ├── CannotExplain             the classifier that would have to say why can't
     ├── InquiryNotFound
-    └── AlreadyResolved
+    ├── AlreadyResolved
+    └── ReviewNotYours            another reviewer holds it, or it does not wait for review
 
 Library code knows no HTTP: `web/problems.py` maps these to statuses in one table. Their messages are logged, where
 those of other exceptions are not: never quote an inquiry in one.
@@ -88,3 +89,7 @@ class InquiryNotFound(InquiryServiceError):
 
 class AlreadyResolved(InquiryServiceError):
     """The inquiry was resolved before."""
+
+
+class ReviewNotYours(InquiryServiceError):
+    """Another reviewer holds the review, or the inquiry does not wait for one (any more)."""

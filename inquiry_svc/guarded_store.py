@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from inquiry_svc.catalogue import DB_CONNECTIONS_ACTIVE, DB_QUERY_DURATION, OPERATIONS
-from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats, Store
+from inquiry_svc.contracts import Filters, Pool, Position, Stats, Store
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 
 
 class GuardedStore:
@@ -38,9 +39,9 @@ class GuardedStore:
         async with self._call("list"):
             return await self._store.list(filters, limit=limit, after=after)
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
         async with self._call("feedback"):
-            return await self._store.add_feedback(inquiry_id, feedback)
+            return await self._store.add_feedback(inquiry_id, feedback, as_review=as_review)
 
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         async with self._call("resolve"):
@@ -53,6 +54,20 @@ class GuardedStore:
     async def open_inquiries(self) -> Mapping[str, int]:
         async with self._call("stats"):
             return await self._store.open_inquiries()
+
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        async with self._call("reviews"):
+            return await self._store.reviews(limit=limit, after=after)
+
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        async with self._call("claim"):
+            return await self._store.claim_reviews(claim, now=now, limit=limit, inquiry_id=inquiry_id)
+
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        async with self._call("return"):
+            return await self._store.return_review(inquiry_id, reviewer, now=now, behind=behind)
 
     async def review_queue(self) -> ReviewQueue:
         async with self._call("review_queue"):

@@ -82,6 +82,9 @@ def on_reviewed(event: Reviewed, metrics: Metrics) -> None:
     model_name, verdict = prediction.model.name, prediction.verdict
     if feedback.category is not None:
         _count_category(feedback.category, {"model_name": model_name, "category": verdict.category.label}, metrics)
+        right = _yes_or_no(feedback.category == verdict.category.label)
+        for reason in prediction.review_reasons:
+            metrics.series(catalogue.REVIEW_DECISIONS, reason=reason, correct=right).inc()
     if feedback.sentiment is not None:
         said, right = verdict.sentiment.label, _yes_or_no(feedback.sentiment == verdict.sentiment.label)
         metrics.series(catalogue.SENTIMENT_FEEDBACK, model_name=model_name, sentiment=said, correct=right).inc()

@@ -53,6 +53,7 @@ from inquiry_svc.predicting import Predictor
 from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
 from inquiry_svc.recording import begin_with
 from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.reviews import Decision, Reviews
 from inquiry_svc.settings import NO_TRACER, Settings
 from inquiry_svc.sources import Sources
 from inquiry_svc.store_gauges import store_gauges_kept_current
@@ -82,6 +83,7 @@ class Service:
     models: Swapper
     canary: Canary
     explaining: Explaining
+    reviews: Reviews
     sources: Sources
     tracer: Tracer | None
     """None where nothing is traced."""
@@ -125,16 +127,22 @@ class Service:
 
     async def give_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
         """A person says what the inquiry should have been. Raises `InquiryNotFound`."""
-        outcome = await self.store.add_feedback(inquiry_id, feedback)
-        self.canary.reviewed(outcome)
-        self.watchers.tell(Reviewed(outcome))
-        return outcome
+        return self._reviewed(await self.store.add_feedback(inquiry_id, feedback))
+
+    async def decide_review(self, inquiry_id: str, reviewer: str, decision: Decision) -> Outcome:
+        """What a reviewer says of an inquiry in the queue, as feedback. Raises `InquiryNotFound`, `ReviewNotYours`."""
+        return self._reviewed(await self.reviews.decide(inquiry_id, reviewer, decision))
 
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         """The inquiry was answered: its consultant has one less. Raises `InquiryNotFound`, `AlreadyResolved`."""
         outcome = await self.store.resolve(inquiry_id, resolved_at)
         self.workload.give_back(outcome)
         self.watchers.tell(Resolved(outcome))
+        return outcome
+
+    def _reviewed(self, outcome: Outcome) -> Outcome:
+        self.canary.reviewed(outcome)
+        self.watchers.tell(Reviewed(outcome))
         return outcome
 
 
@@ -263,6 +271,7 @@ async def open_service(
             models=swapper,
             canary=canary,
             explaining=explaining,
+            reviews=Reviews(store, metrics, lease_s=settings.review.lease_s),
             sources=sources,
             tracer=tracer,
         )

@@ -68,6 +68,8 @@ class ReviewSettings:
     """
     below_evidence: Share = 0.5
     """A person should look where the classifier found less in the text to go by."""
+    lease_s: Seconds = 900.0
+    """How long a reviewer holds what they have claimed; after that, others may."""
     audit_share: Share = 0.02
     """Of all inquiries: so many, picked by chance, are looked at whatever the answer is. 0: none."""
 

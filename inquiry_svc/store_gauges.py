@@ -10,8 +10,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from inquiry_svc.catalogue import DB_CONNECTIONS, REVIEW_QUEUE_AGE, REVIEW_QUEUE_SIZE
+from inquiry_svc.catalogue import (
+    DB_CONNECTIONS,
+    REVIEW_QUEUE_AGE,
+    REVIEW_QUEUE_AGE_BY_REASON,
+    REVIEW_QUEUE_SIZE,
+    REVIEW_QUEUE_SIZE_BY_REASON,
+)
 from inquiry_svc.contracts import Store
+from inquiry_svc.inquiries import REVIEW_REASONS
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.repeating import repeated
 
@@ -36,7 +43,14 @@ async def _read(store: Store, metrics: Metrics) -> None:
     for state, count in (("idle", pool.idle), ("active", pool.active), ("max", pool.maximum)):
         metrics.series(DB_CONNECTIONS, state=state).set(count)
     queue = await store.review_queue()
-    oldest = queue.oldest_received_at
-    age_s = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
     metrics.series(REVIEW_QUEUE_SIZE).set(queue.size)
-    metrics.series(REVIEW_QUEUE_AGE).set(age_s)
+    metrics.series(REVIEW_QUEUE_AGE).set(_age_s(queue.oldest_received_at))
+    for reason in REVIEW_REASONS:
+        waiting = queue.by_reason.get(reason)
+        size, oldest = (waiting.size, waiting.oldest_received_at) if waiting else (0, None)
+        metrics.series(REVIEW_QUEUE_SIZE_BY_REASON, reason=reason).set(size)
+        metrics.series(REVIEW_QUEUE_AGE_BY_REASON, reason=reason).set(_age_s(oldest))
+
+
+def _age_s(moment: datetime | None) -> float:
+    return 0.0 if moment is None else max(0.0, (datetime.now(UTC) - moment).total_seconds())

@@ -25,6 +25,17 @@ Email: TypeAlias = Annotated[
     ),
 ]
 
+Reviewer: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="Who reviews, always by the same name.",
+        examples=["Ana"],
+        extra_json_schema={"pattern": r"\S"},
+    ),
+]
+
 _BODY: Final = Meta(
     min_length=1,
     max_length=10_000,
@@ -59,6 +70,22 @@ class FeedbackIn(Incoming):
     sentiment: Sentiment | None = None
     urgency: Urgency | None = None
     reviewer: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class ReviewerIn(Incoming, kw_only=True):
+    reviewer: Reviewer
+
+
+class ClaimIn(ReviewerIn, kw_only=True):
+    limit: Annotated[int, Meta(ge=1, le=50, description="How many to hold at most, with those held already.")] = 1
+
+
+class DecideIn(ReviewerIn, kw_only=True):
+    """What is right: a label that is left out is as the model said."""
+
+    category: Category | None = None
+    sentiment: Sentiment | None = None
+    urgency: Urgency | None = None
 
 
 class ResolveIn(Incoming):

@@ -190,8 +190,13 @@ def _random_outcome(rng: random.Random) -> Outcome:
     received_at = NOON + timedelta(hours=rng.randrange(10), microseconds=rng.randrange(2))
     key = IdempotencyKey(f"key {rng.getrandbits(64):x}", "f") if rng.random() < 0.5 else None
     outcome = sample_outcome(sample_inquiry(received_at=received_at, idempotency_key=key))
+    needs_review = rng.random() < 0.3
     prediction = sample_prediction(
-        rng.choice(CATEGORIES), rng.choice(SENTIMENTS), rng.choice(URGENCIES), needs_review=rng.random() < 0.3
+        rng.choice(CATEGORIES),
+        rng.choice(SENTIMENTS),
+        rng.choice(URGENCIES),
+        needs_review=needs_review,
+        review_reasons=tuple(rng.sample(REVIEW_REASONS, rng.randint(1, 3))) if needs_review else (),
     )
     due_at = received_at + timedelta(hours=rng.randrange(1, 6))
     route = replace(

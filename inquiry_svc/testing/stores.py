@@ -24,10 +24,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inquiry_svc.contracts import Filters, Position, ReviewQueue, Store
+from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
+from inquiry_svc.testing.reviews import (
+    ReviewQueueContract,
+    everybody_claims_something_of_their_own,
+    one_of_many_decides,
+)
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
@@ -37,7 +42,7 @@ _ALL: Final = 1000
 """A limit that no test reaches."""
 
 
-class StoreContract:
+class StoreContract(ReviewQueueContract):
     """Inherit it, and override `store`."""
 
     @pytest.fixture
@@ -232,18 +237,6 @@ class StoreContract:
         del expected[None]
         assert +Counter(await store.open_inquiries()) == +expected, f"seed {seed}"
 
-    async def test_the_review_queue_is_what_a_plain_count_finds(self, store: Store) -> None:
-        assert await store.review_queue() == ReviewQueue(0, None)
-        seed, outcomes = random_outcomes()
-        await store.save(outcomes)
-        waiting = sorted((each for each in outcomes if each.prediction.needs_review), key=_place)
-        while waiting:
-            oldest = waiting[0].inquiry
-            assert await store.review_queue() == ReviewQueue(len(waiting), oldest.received_at), f"seed {seed}"
-            await store.add_feedback(oldest.inquiry_id, _FEEDBACK)
-            waiting.pop(0)
-        assert await store.review_queue() == ReviewQueue(0, None)
-
     async def test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks(
         self, store: Store
     ) -> None:
@@ -303,6 +296,14 @@ class DurableStoreContract(StoreContract):
             many = [[sample_outcome() for _ in range(4)] for _ in range(20)]
             await asyncio.gather(*((one, other)[turn % 2].save(batch) for turn, batch in enumerate(many)))
             assert len(await _stored(one)) == 81
+
+    async def test_two_processes_on_one_place_give_no_review_to_two_reviewers(self, open_store: OpenStore) -> None:
+        async with open_store() as one, open_store() as other:
+            await everybody_claims_something_of_their_own(one, other)
+
+    async def test_of_many_who_decide_at_once_in_two_processes_one_does(self, open_store: OpenStore) -> None:
+        async with open_store() as one, open_store() as other:
+            await one_of_many_decides(one, other)
 
 
 async def _stored(store: Store) -> Sequence[Outcome]:

@@ -23,7 +23,7 @@ _WORDS: Final = {
     400: "Not JSON.",
     404: "No such inquiry, or no explanation: `type` says which.",
     408: "The body came too slowly.",
-    409: "Resolved before.",
+    409: "Too late: `type` says for what.",
     413: "Too large.",
     415: "Another content type.",
     422: "Not valid: `errors` names each field.",
@@ -126,7 +126,7 @@ def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__ + ("_root" if endpoint.path == "/metrics" else ""),
         "summary": endpoint.summary,
-        "tags": ["inquiries" if "/inquiries" in endpoint.path else "operations"],
+        "tags": [next((tag for tag in ("inquiries", "reviews") if f"/{tag}" in endpoint.path), "operations")],
         "parameters": list(_parameters(endpoint, components)),
         "responses": {
             **{str(status): _answer(status, kind, endpoint) for status, kind in endpoint.answers.items()},

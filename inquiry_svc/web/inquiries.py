@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,18 +9,18 @@ from aiohttp import web
 
 from inquiry_svc.contracts import Filters, Position
 from inquiry_svc.errors import InquiryNotFound
-from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
+from inquiry_svc.inquiries import Feedback, IdempotencyKey, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web import schemas
+from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
 from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
 from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
 from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
 
 _MAX_KEY_CHARACTERS: Final = 255
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def submit(request: web.Request) -> web.Response:
@@ -51,14 +48,14 @@ async def classify(request: web.Request) -> web.Response:
 
 
 async def get(request: web.Request) -> web.Response:
-    outcome = await request.app[SERVICE].store.get(_inquiry_id(request))
+    outcome = await request.app[SERVICE].store.get(inquiry_id_of(request))
     if outcome is None:
         raise InquiryNotFound
     return json_response(inquiry_out(outcome))
 
 
 async def explain(request: web.Request) -> web.Response:
-    outcome, explanation = await request.app[SERVICE].explain_stored(_inquiry_id(request))
+    outcome, explanation = await request.app[SERVICE].explain_stored(inquiry_id_of(request))
     return json_response(inquiry_explanation_out(outcome, explanation))
 
 
@@ -75,14 +72,14 @@ async def list_newest_first(request: web.Request) -> web.Response:
         since=query.since,
         until=query.until,
     )
-    after = _position(query.cursor) if query.cursor is not None else None
+    after = Position(*place_of(query.cursor)) if query.cursor is not None else None
     outcomes = await request.app[SERVICE].store.list(filters, limit=query.limit + 1, after=after)
     page = outcomes[: query.limit]
     more = len(outcomes) > len(page)
     return json_response(
         schemas.PageOut(
             items=[inquiry_out(outcome) for outcome in page],
-            next_cursor=_cursor(page[-1].inquiry) if more else None,
+            next_cursor=cursor_of(page[-1].inquiry.received_at, page[-1].inquiry.inquiry_id) if more else None,
         )
     )
 
@@ -90,14 +87,14 @@ async def list_newest_first(request: web.Request) -> web.Response:
 async def give_feedback(request: web.Request) -> web.Response:
     body = await read_body(request, bodies.FeedbackIn)
     feedback = Feedback(body.category, body.sentiment, body.urgency, body.reviewer, given_at=datetime.now(UTC))
-    outcome = await request.app[SERVICE].give_feedback(_inquiry_id(request), feedback)
+    outcome = await request.app[SERVICE].give_feedback(inquiry_id_of(request), feedback)
     return json_response(inquiry_out(outcome))
 
 
 async def resolve(request: web.Request) -> web.Response:
     body = await read_optional_body(request, bodies.ResolveIn)
     resolved_at = (body.resolved_at or datetime.now(UTC)).astimezone(UTC)
-    outcome = await request.app[SERVICE].resolve(_inquiry_id(request), resolved_at)
+    outcome = await request.app[SERVICE].resolve(inquiry_id_of(request), resolved_at)
     return json_response(inquiry_out(outcome))
 
 
@@ -108,28 +105,3 @@ def header_key(request: web.Request) -> str | None:
         return value
     fault = Fault("Idempotency-Key", f"must be 1 to {_MAX_KEY_CHARACTERS} printable ASCII characters")
     raise Refusal(422, "not valid: Idempotency-Key", [fault])
-
-
-def _inquiry_id(request: web.Request) -> str:
-    """As the store writes it. Raises `InquiryNotFound` for what can be no id, so that the store is not asked."""
-    given = request.match_info["inquiry_id"].lower()
-    if not _UUID.fullmatch(given):
-        raise InquiryNotFound
-    return given
-
-
-def _cursor(inquiry: Inquiry) -> str:
-    place = f"{inquiry.received_at.isoformat()} {inquiry.inquiry_id}"
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> Position:
-    try:
-        place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        received_at, inquiry_id = place.split(" ")
-        if not _UUID.fullmatch(inquiry_id):
-            raise ValueError(inquiry_id)
-        return Position(datetime.fromisoformat(received_at).astimezone(UTC), inquiry_id)
-    except (ValueError, binascii.Error, OverflowError) as error:
-        fault = Fault("cursor", "is not a next_cursor of this list")
-        raise Refusal(422, "not valid: cursor", [fault]) from error

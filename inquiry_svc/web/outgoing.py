@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from inquiry_svc.health import Report
 from inquiry_svc.inquiries import AXES, Label, Model, Outcome, Prediction, Route, Verdict
+from inquiry_svc.review_queue import Review
 from inquiry_svc.service import VERSION
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.media_types import JSON
@@ -51,6 +53,16 @@ def inquiry_out(outcome: Outcome) -> out.InquiryOut:
         model=model_out(outcome.prediction.model),
         feedback=_feedback(outcome),
         resolved_at=outcome.resolved_at,
+    )
+
+
+def review_out(review: Review, now: datetime) -> out.ReviewOut:
+    claim = review.held_by(now)
+    return out.ReviewOut(
+        inquiry=inquiry_out(review.outcome),
+        turn_at=review.turn_at,
+        claimed_by=claim.reviewer if claim else None,
+        claimed_until=claim.until if claim else None,
     )
 
 

@@ -46,6 +46,9 @@ _MEANINGS: Final[dict[type[Exception], _Meaning]] = {
     ),
     errors.InquiryNotFound: _Meaning(404, "inquiry-not-found", "no inquiry has this id"),
     errors.AlreadyResolved: _Meaning(409, "already-resolved", "this inquiry was resolved before"),
+    errors.ReviewNotYours: _Meaning(
+        409, "review-not-yours", "another reviewer holds this review, or the inquiry does not wait for one any more"
+    ),
 }
 _UNEXPECTED: Final = _Meaning(500, "internal-error", "something went wrong on our side; the log knows the request id")
 

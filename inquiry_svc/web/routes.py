@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from inquiry_svc.intake import bodies
-from inquiry_svc.web import bulk, documentation, inquiries, operations, schemas
+from inquiry_svc.web import bulk, documentation, inquiries, operations, reviews, schemas
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.media_types import NDJSON
 
@@ -89,6 +89,60 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         (*_REFUSED, 404, 409, 503),
         body=bodies.ResolveIn,
         body_required=False,
+    ),
+    Endpoint(
+        "GET",
+        f"{_V1}/reviews",
+        reviews.list_reviews,
+        "What waits for a person, the most pressing first, a page at a time.",
+        {200: schemas.ReviewPageOut},
+        (422, 503),
+        query=schemas.ReviewsQuery,
+    ),
+    Endpoint(
+        "POST",
+        f"{_V1}/reviews/claim",
+        reviews.claim_next_reviews,
+        "Hold the next reviews, so that nobody else works on them. Asked again, it gives the same, and for longer.",
+        {200: schemas.ClaimedOut},
+        (*_REFUSED, 503),
+        body=bodies.ClaimIn,
+    ),
+    Endpoint(
+        "POST",
+        f"{_V1}/reviews/{{inquiry_id}}/claim",
+        reviews.claim_review,
+        "Hold this review.",
+        {200: schemas.ReviewOut},
+        (*_REFUSED, 404, 409, 503),
+        body=bodies.ReviewerIn,
+    ),
+    Endpoint(
+        "POST",
+        f"{_V1}/reviews/{{inquiry_id}}/release",
+        reviews.release_review,
+        "Let go of it: it stands where it stood.",
+        {200: schemas.ReviewOut},
+        (*_REFUSED, 404, 409, 503),
+        body=bodies.ReviewerIn,
+    ),
+    Endpoint(
+        "POST",
+        f"{_V1}/reviews/{{inquiry_id}}/skip",
+        reviews.skip_review,
+        "Let go of it, and put it behind all that wait.",
+        {200: schemas.ReviewOut},
+        (*_REFUSED, 404, 409, 503),
+        body=bodies.ReviewerIn,
+    ),
+    Endpoint(
+        "POST",
+        f"{_V1}/reviews/{{inquiry_id}}/decide",
+        reviews.decide_review,
+        "Say what is right; what is left out is as the model said. It counts as feedback, and the review ends.",
+        {200: schemas.InquiryOut},
+        (*_REFUSED, 404, 409, 503),
+        body=bodies.DecideIn,
     ),
     Endpoint(
         "GET",

@@ -48,6 +48,11 @@ class ListQuery(Incoming):
     cursor: Annotated[str, Meta(max_length=200, description="`next_cursor` of the page before.")] | None = None
 
 
+class ReviewsQuery(Incoming):
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200, description="`next_cursor` of the page before.")] | None = None
+
+
 # What clients get
 
 
@@ -217,6 +222,24 @@ class PredictionOut(Outgoing, omit_defaults=True):
 class PageOut(Outgoing):
     items: list[InquiryOut]
     next_cursor: Annotated[str, Meta(description="Give it as `cursor` for the next, older page.")] | None
+
+
+class ReviewOut(Outgoing):
+    """An inquiry that waits for a person."""
+
+    inquiry: InquiryOut
+    turn_at: Annotated[Moment, Meta(description="When its answer is due; later once it was skipped.")]
+    claimed_by: Annotated[str, Meta(description="Who holds it now.")] | None
+    claimed_until: Moment | None
+
+
+class ReviewPageOut(Outgoing):
+    items: list[ReviewOut]
+    next_cursor: Annotated[str, Meta(description="Give it as `cursor` for the next page.")] | None
+
+
+class ClaimedOut(Outgoing):
+    items: Annotated[list[ReviewOut], Meta(description="All that the reviewer holds now, up to the limit.")]
 
 
 class StatsOut(Outgoing):

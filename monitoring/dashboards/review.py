@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitoring.dashboards.panels import Above, Dashboard, Panel
+from monitoring.dashboards.panels import Above, Below, Dashboard, Panel
 
 REVIEW: Final = Dashboard(
     "review",
@@ -75,6 +75,40 @@ REVIEW: Final = Dashboard(
             runbooks=("LowModelConfidence",),
         ),
         Panel(
+            "What do they wait for?",
+            "inquiries",
+            "Of those that wait, how many are to be looked at for each reason; one may have several.",
+            {"{{reason}}": 'max by (reason) (review_queue_size_by_reason{job="inquiry-svc"})'},
+            runbooks=("ReviewQueueOld",),
+        ),
+        Panel(
+            "How long has the first of each reason waited?",
+            "seconds",
+            "Since it was received. Audits that nobody looks at are accuracy that nobody measures.",
+            {"{{reason}}": 'max by (reason) (review_queue_oldest_age_by_reason_seconds{job="inquiry-svc"})'},
+            runbooks=("ReviewQueueOld",),
+        ),
+        Panel(
+            "What do reviewers do?",
+            "inquiries",
+            "Reviews claimed, given back, skipped and decided in the hour before.",
+            {"{{action}}": 'sum by (action) (increase(review_actions_total{job="inquiry-svc"}[1h]))'},
+            form="stacked",
+        ),
+        Panel(
+            "How right is it where chance picked?",
+            "share",
+            "Of the audits of 30 days, those whose category was right. That is true of all inquiries; what is found "
+            "among doubtful ones alone is not. Of few audits it says little.",
+            {
+                "right": 'sum(increase(review_decisions_total{job="inquiry-svc",reason="audit",correct="true"}[30d]))'
+                ' / (sum(increase(review_decisions_total{job="inquiry-svc",reason="audit"}[30d])) > 0)'
+            },
+            form="number",
+            limits=Below(0.9, 0.85),
+            runbooks=("AccuracyKpiMissed",),
+        ),
+        Panel(
             "How many are resolved?",
             "per minute",
             "Inquiries resolved, a minute, by whether it was in time.",
@@ -86,7 +120,6 @@ REVIEW: Final = Dashboard(
             },
             form="stacked",
             runbooks=("SlaBudgetBurn",),
-            width=16,
         ),
     ),
 )

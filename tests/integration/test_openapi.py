@@ -36,6 +36,7 @@ _BEYOND_THE_SCHEMA: Final = (
     "give at least one of category, sentiment, urgency",
     "is not a next_cursor of this list",
     "this idempotency key was used before for another payload; use a new one",
+    "must be a whole number from 1 to 50",  # to JSON Schema, 23.0 is one
 )
 
 _EXCLUDED: Final = {

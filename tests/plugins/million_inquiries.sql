@@ -1,5 +1,5 @@
 -- :rows inquiries, a minute apart, the newest at :now. One in ten is open, one in fifty needs review, one in twenty has
--- feedback, one in three a key; labels are spread unevenly. Values are spread by a fixed arithmetic, so that every run sees the same.
+-- feedback, one in three a key; of those that need review one in ten is held; labels are spread unevenly. Values are spread by a fixed arithmetic, so that every run sees the same.
 SET session_replication_role = replica;  -- no row looks for its parent: three times as quick
 CREATE TEMP TABLE made AS
 SELECT
@@ -36,3 +36,8 @@ INSERT INTO feedback (feedback_id, inquiry_id, category, given_at)
 SELECT gen_random_uuid(), id::uuid, 'sales', timestamp FROM made WHERE n % 20 = 11;
 
 INSERT INTO idempotency_keys SELECT 'key ' || n, 'fingerprint', id::uuid FROM made WHERE n % 3 = 0;
+
+INSERT INTO reviews (inquiry_id, turn_at, timestamp, reasons, reviewer, claimed_until)
+SELECT id::uuid, timestamp + interval '4 hours', timestamp, '["low_confidence"]',
+    CASE WHEN n % 500 = 7 THEN 'reviewer ' || n % 9 END, CASE WHEN n % 500 = 7 THEN :now + interval '15 minutes' END
+FROM made WHERE n % 50 = 7;

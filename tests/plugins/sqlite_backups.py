@@ -21,7 +21,7 @@ from inquiry_svc.contracts import Filters, Host
 from inquiry_svc.errors import InquiryServiceError
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome
+from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 from inquiry_svc.upkeep import Backups, Contents, Restored, Upkeep
 from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, register_stores
 
@@ -93,6 +93,7 @@ def sample_outcomes(count: int) -> list[Outcome]:
         )
         for number in range(count)
     ]
+    outcomes[-1] = replace(outcomes[-1], prediction=sample_prediction(needs_review=True))
     outcomes[0] = replace(outcomes[0], feedback=Feedback("sales", None, "high", "Ana", NOON), resolved_at=NOON)
     return outcomes[::-1]
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, ReviewQueue, Stats, Store
-from inquiry_svc.errors import InquiryNotFound, StoreUnavailable
+from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Stats, Store
+from inquiry_svc.errors import InquiryNotFound, ReviewNotYours, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore, StoreContract
 from inquiry_svc_plugins.stores.memory import MemoryStore, open_memory
 from tests.plugins.suite_failures import names_of_tests, suite_failures
@@ -165,15 +166,16 @@ class IgnoresAFilterThatIsFalse(MemoryStore):
 
 
 class LeavesTheNeedForReview(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
         outcome = self._required(inquiry_id)
         self._outcomes[inquiry_id] = replace(outcome, feedback=feedback)
         return self._outcomes[inquiry_id]
 
 
 class KeepsTheFirstFeedback(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
-        return await super().add_feedback(inquiry_id, self._required(inquiry_id).feedback or feedback)
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+        kept = self._required(inquiry_id).feedback or feedback
+        return await super().add_feedback(inquiry_id, kept, as_review=as_review)
 
 
 class ResolvesTwice(MemoryStore):
@@ -218,6 +220,80 @@ class ForgetsTheOldestInTheReviewQueue(MemoryStore):
         return ReviewQueue(queue.size, queue.oldest_received_at and datetime.now(UTC))
 
 
+class ListsReviewsAsTheyCame(MemoryStore):
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        reviews = await super().reviews(limit=10**9, after=after)
+        return sorted(reviews, key=lambda review: review.outcome.inquiry.received_at)[:limit]
+
+
+class ClaimsForEverybody(MemoryStore):
+    def _may_have(self, inquiry_id: str, reviewer: str | None, now: datetime) -> bool:
+        return self._outcomes[inquiry_id].prediction.needs_review
+
+
+class ClaimsAnewEachTime(MemoryStore):
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        nobody = Claim("nobody", claim.until)
+        claimed = await super().claim_reviews(nobody, now=now, limit=limit, inquiry_id=inquiry_id)
+        self._claims = {each: claim if held is nobody else held for each, held in self._claims.items()}
+        return [replace(review, claim=claim) for review in claimed]
+
+
+class LetsNoClaimRunOut(MemoryStore):
+    def _may_have(self, inquiry_id: str, reviewer: str | None, now: datetime) -> bool:
+        return super()._may_have(inquiry_id, reviewer, datetime(1, 1, 1, tzinfo=UTC))
+
+
+class ClaimsTheNextWhicheverIsNamed(MemoryStore):
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        return await super().claim_reviews(claim, now=now, limit=limit)
+
+
+class LooksBeforeItClaims(MemoryStore):
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        claims = dict(self._claims)
+        claimed = await super().claim_reviews(claim, now=now, limit=limit, inquiry_id=inquiry_id)
+        self._claims = claims
+        await asyncio.sleep(0)
+        self._claims.update({review.turn.inquiry_id: claim for review in claimed})
+        return claimed
+
+
+class AlwaysPutsBehind(MemoryStore):
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        return await super().return_review(inquiry_id, reviewer, now=now, behind=True)
+
+
+class NeverPutsBehind(MemoryStore):
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        return await super().return_review(inquiry_id, reviewer, now=now, behind=False)
+
+
+class GivesBackForAnybody(MemoryStore):
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        self._claims.pop(inquiry_id, None)
+        return await super().return_review(inquiry_id, reviewer, now=now, behind=behind)
+
+
+class WantsAClaimBeforeADecision(MemoryStore):
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+        claim = self._claims.get(inquiry_id)
+        if as_review and (claim is None or claim.reviewer != feedback.reviewer):
+            raise ReviewNotYours
+        return await super().add_feedback(inquiry_id, feedback, as_review=as_review)
+
+
+class DecidesForAnybody(MemoryStore):
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+        return await super().add_feedback(inquiry_id, feedback)
+
+
 class KeepsAConnectionBusy(MemoryStore):
     def pool(self) -> Pool:
         return Pool(idle=0, active=1, maximum=1)
@@ -255,7 +331,18 @@ BROKEN = {
     CountsOldInquiriesToo: "test_stats_count_what_a_plain_count_counts",
     LeavesOutLabelsThatDoNotOccur: "test_an_empty_store_counts_zeros_and_gives_no_rates",
     CountsResolvedInquiriesAsOpen: "test_unresolved_inquiries_are_counted_for_each_consultant",
-    ForgetsTheOldestInTheReviewQueue: "test_the_review_queue_is_what_a_plain_count_finds",
+    ForgetsTheOldestInTheReviewQueue: "test_the_queue_in_numbers_is_what_a_plain_count_finds",
+    ListsReviewsAsTheyCame: "test_what_needs_review_waits_by_turn_and_pages_have_no_gaps",
+    ClaimsForEverybody: "test_the_next_in_turn_are_claimed_and_nobody_else_gets_them",
+    ClaimsAnewEachTime: "test_asking_again_gives_what_one_holds_already_and_for_longer",
+    LetsNoClaimRunOut: "test_a_claim_that_ran_out_is_anybodys_and_comes_in_its_turn",
+    ClaimsTheNextWhicheverIsNamed: "test_a_certain_one_can_be_claimed_out_of_turn_unless_another_holds_it",
+    LooksBeforeItClaims: "test_of_many_who_claim_at_once_no_two_hold_one",
+    AlwaysPutsBehind: "test_what_is_released_stands_where_it_stood",
+    NeverPutsBehind: "test_what_is_skipped_comes_after_all_that_wait_but_not_after_all_that_will",
+    GivesBackForAnybody: "test_only_what_waits_and_nobody_else_holds_can_be_given_back",
+    WantsAClaimBeforeADecision: "test_what_nobody_holds_is_decided_by_whoever_comes_first",
+    DecidesForAnybody: "test_a_decision_on_what_another_holds_or_what_does_not_wait_changes_nothing",
     KeepsAConnectionBusy: ("test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks"),
     FailsItsOwnCheck: "test_a_store_that_works_passes_its_own_check",
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from inquiry_svc.contracts import Filters, Position
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
-from inquiry_svc_plugins.stores.postgres.connections import connect_options
+from inquiry_svc_plugins.stores.postgres.connections import Role, connect_options
 from inquiry_svc_plugins.stores.postgres.store import list_query
 from tests.servers.postgres import PostgresServer, postgres_server
 
@@ -47,6 +48,8 @@ def listing(**filters: Any) -> tuple[str, Sequence[Any]]:
 WEEK: Final = NOW - timedelta(days=7)
 DEEP: Final = Position(NOW - timedelta(days=300), "00000000-0000-0000-0000-000000000000")
 
+FIRST_TURN: Final = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+
 HALF: Final = "stats of a year"
 """Half of the rows: to go through all is the quickest way."""
 
@@ -71,20 +74,65 @@ QUERIES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
     HALF: ("stats", (NOW - timedelta(days=365), NOW)),
     "consultants' loads": ("consultant_loads", ()),
     "review queue": ("review_queue", ()),
+    "reviews": ("reviews", (50, *FIRST_TURN)),
+    "reviews, deep in the pages": ("reviews", (50, NOW - timedelta(days=300), UUID(int=0))),
     "one inquiry": ("outcome", ("00000000-0000-7000-8000-000000000001",)),
+}
+
+
+LATER: Final = NOW + timedelta(minutes=30)
+HELD, FREE = (UUID(f"{int((NOW - timedelta(minutes=n)).timestamp() * 1000):012x}70008000{n:012x}") for n in (507, 557))
+"""Two that need review."""
+
+WRITES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
+    "claim the next": ("claim_reviews", ("Ana", LATER, NOW, 1)),
+    "claim again and more": ("claim_reviews", ("reviewer 3", LATER, NOW, 50)),
+    "claim a certain one": ("claim_review", ("Ana", LATER, NOW, FREE)),
+    "release": ("return_review", (HELD, "reviewer 3", NOW, False)),
+    "skip": ("return_review", (FREE, "Ana", NOW, True)),
+    "decide": ("add_feedback_as_review", (UUID(int=1), FREE, "hr", None, None, "Ana", NOW)),
 }
 
 
 @pytest.mark.parametrize("what", QUERIES)
 async def test_no_query_goes_through_a_whole_table(what: str, million: PostgresServer) -> None:
-    name, values = QUERIES[what]
-    connection = await asyncpg.connect(million.url(), **connect_options(PostgresSettings(), "reader"))
+    explained = await explain(million, *QUERIES[what], role="reader")
+    require_no_whole_table(what, explained)
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("what", WRITES)
+async def test_what_reviewers_do_goes_through_no_whole_table(what: str, plan: str, million: PostgresServer) -> None:
+    """A connection that writes may keep a plan for any values."""
+    explained = await explain(million, *WRITES[what], role="writer", plan_cache_mode=plan)
+    require_no_whole_table(what, explained)
+    assert explained["Execution Time"] < 200
+
+
+async def explain(
+    server: PostgresServer, name: str, values: Sequence[Any], *, role: Role, **more: str
+) -> dict[str, Any]:
+    """How it really went, and nothing is changed."""
+    options = connect_options(PostgresSettings(), role)
+    options["server_settings"] |= more
+    connection = await asyncpg.connect(server.url(), **options)
     try:
-        query = read_queries("inquiry_svc_plugins.stores.postgres")[name]
-        found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)
+        async with connection.transaction():
+            query = read_queries("inquiry_svc_plugins.stores.postgres")[name]
+            found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)
+            raise Rollback
+    except Rollback:
+        explained: dict[str, Any] = json.loads(found)[0]
+        return explained
     finally:
         await connection.close()
-    explained = json.loads(found)[0]
+
+
+class Rollback(Exception):
+    pass
+
+
+def require_no_whole_table(what: str, explained: dict[str, Any]) -> None:
     read = {(node["Node Type"], node.get("Relation Name")) for node in nodes(explained["Plan"])}
     print(f"{what}: {explained['Execution Time']:.1f} ms; {sorted(kind for kind, table in read if table)}")
     whole = {table for kind, table in read if kind == "Seq Scan" and table in LARGE}
@@ -92,7 +140,7 @@ async def test_no_query_goes_through_a_whole_table(what: str, million: PostgresS
     assert explained["Execution Time"] < 1400, "the statement timeout would break it off"
 
 
-LARGE: Final = {"inquiries", "predictions", "routing_decisions", "idempotency_keys"}
+LARGE: Final = {"inquiries", "predictions", "routing_decisions", "idempotency_keys", "reviews", "feedback"}
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

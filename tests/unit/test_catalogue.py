@@ -35,7 +35,9 @@ def test_a_gauge_that_is_no_amount_is_not_added_up_over_workers() -> None:
         "model_accuracy_score",
         "model_profile_share",
         "model_version_info",
+        "review_queue_oldest_age_by_reason_seconds",
         "review_queue_oldest_age_seconds",
         "review_queue_size",
+        "review_queue_size_by_reason",
         "system_health_status",
     }

@@ -9,10 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from inquiry_svc.catalogue import DB_CONNECTIONS, OWN_METRICS, REVIEW_QUEUE_AGE, REVIEW_QUEUE_SIZE
-from inquiry_svc.contracts import Pool, ReviewQueue
+from inquiry_svc.catalogue import (
+    DB_CONNECTIONS,
+    OWN_METRICS,
+    REVIEW_QUEUE_AGE,
+    REVIEW_QUEUE_AGE_BY_REASON,
+    REVIEW_QUEUE_SIZE,
+    REVIEW_QUEUE_SIZE_BY_REASON,
+)
+from inquiry_svc.contracts import Pool
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_queue import ReviewQueue, Waiting
 from inquiry_svc.store_gauges import store_gauges_kept_current
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
@@ -48,8 +56,12 @@ async def test_the_queue_and_the_connections_are_read_again_and_again() -> None:
     async with store_gauges_kept_current(store, metrics, period_s=PERIOD_S):
         await until(lambda: store.asked > 1)
         assert (size.value, age_s.value) == (0, 0)
-        store.queue = ReviewQueue(7, LONG_AGO)
+        store.queue = ReviewQueue(7, LONG_AGO, {"audit": Waiting(3, LONG_AGO)})
         await until(lambda: size.value == 7)
+        for reason, count in {"audit": 3, "low_confidence": 0}.items():
+            assert metrics.series(REVIEW_QUEUE_SIZE_BY_REASON, reason=reason).value == count
+            waited_s = metrics.series(REVIEW_QUEUE_AGE_BY_REASON, reason=reason).value
+            assert waited_s == 0 if not count else 86_400 <= waited_s < 2 * 86_400
         assert 86_400 <= age_s.value < 2 * 86_400
         store.queue = ReviewQueue(1, datetime.now(UTC) + timedelta(hours=1))
         await until(lambda: size.value == 1)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from inquiry_svc.contracts import (
     Filters,
@@ -19,13 +19,13 @@ from inquiry_svc.contracts import (
     Pool,
     Position,
     Provider,
-    ReviewQueue,
     Stats,
     Store,
 )
-from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
+from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome, ReviewReason
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn, Waiting
 from inquiry_svc.upkeep import Upkeep
 
 
@@ -35,6 +35,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self._outcomes: dict[str, Outcome] = {}
         self._ids_of_keys: dict[str, str] = {}
+        self._turns: dict[str, datetime] = {}
+        """Of those that were skipped; the others' is at their due time."""
+        self._claims: dict[str, Claim] = {}
 
     async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         for outcome in outcomes:  # all or none: refuse before the first is kept
@@ -50,8 +53,12 @@ class MemoryStore:
             found = [outcome for outcome in found if _place(outcome) < (after.received_at, after.inquiry_id)]
         return sorted(found, key=_place, reverse=True)[:limit]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
         outcome = self._required(inquiry_id)
+        if as_review and not self._may_have(inquiry_id, feedback.reviewer, feedback.given_at):
+            raise ReviewNotYours(f"the review of inquiry {inquiry_id} is held by another, or it does not wait for one")
+        self._turns.pop(inquiry_id, None)
+        self._claims.pop(inquiry_id, None)
         reviewed = replace(outcome.prediction, needs_review=False)
         self._outcomes[inquiry_id] = replace(outcome, prediction=reviewed, feedback=feedback)
         return self._outcomes[inquiry_id]
@@ -89,9 +96,44 @@ class MemoryStore:
         unresolved = (outcome.route for outcome in self._outcomes.values() if outcome.resolved_at is None)
         return Counter(route.consultant for route in unresolved if route.consultant is not None)
 
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        waiting = self._waiting()
+        return [each for each in waiting if after is None or _turn(each) > (after.at, after.inquiry_id)][:limit]
+
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        def not_mine(review: Review) -> bool:
+            return review.held_by(now) is None
+
+        may_have = [
+            each
+            for each in self._waiting()
+            if inquiry_id in (None, each.turn.inquiry_id) and self._may_have(each.turn.inquiry_id, claim.reviewer, now)
+        ]
+        claimed = sorted(may_have, key=not_mine)[:limit]
+        self._claims.update({each.turn.inquiry_id: claim for each in claimed})
+        return [replace(each, claim=claim) for each in claimed]
+
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        if not self._may_have(inquiry_id, reviewer, now):
+            return None
+        self._claims.pop(inquiry_id, None)
+        if behind:
+            self._turns[inquiry_id] = self._waiting()[-1].turn_at + timedelta(microseconds=1)
+        return self._review(self._outcomes[inquiry_id])
+
     async def review_queue(self) -> ReviewQueue:
-        waiting = [each.inquiry.received_at for each in self._outcomes.values() if each.prediction.needs_review]
-        return ReviewQueue(len(waiting), min(waiting, default=None))
+        waiting = [review.outcome for review in self._waiting()]
+        by_reason: dict[ReviewReason, list[datetime]] = {}
+        for outcome in waiting:
+            for reason in outcome.prediction.review_reasons:
+                by_reason.setdefault(reason, []).append(outcome.inquiry.received_at)
+        return ReviewQueue(
+            len(waiting),
+            min((outcome.inquiry.received_at for outcome in waiting), default=None),
+            {reason: Waiting(len(received), min(received)) for reason, received in by_reason.items()},
+        )
 
     def pool(self) -> Pool:
         return Pool()
@@ -110,6 +152,23 @@ class MemoryStore:
             self._ids_of_keys[key.value] = inquiry_id
         return outcome
 
+    def _waiting(self) -> Sequence[Review]:
+        """By turn."""
+        return sorted(map(self._review, filter(_needs_review, self._outcomes.values())), key=_turn)
+
+    def _review(self, outcome: Outcome) -> Review:
+        inquiry_id = outcome.inquiry.inquiry_id
+        turn_at = self._turns.get(inquiry_id, outcome.route.sla_due_at)
+        return Review(outcome, turn_at, self._claims.get(inquiry_id))
+
+    def _may_have(self, inquiry_id: str, reviewer: str | None, now: datetime) -> bool:
+        """Whether it waits and nobody else holds it."""
+        outcome = self._outcomes.get(inquiry_id)
+        if outcome is None or not _needs_review(outcome):
+            return False
+        held = self._review(outcome).held_by(now)
+        return held is None or held.reviewer == reviewer
+
     def _required(self, inquiry_id: str) -> Outcome:
         if inquiry_id not in self._outcomes:
             raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
@@ -119,6 +178,14 @@ class MemoryStore:
 def _place(outcome: Outcome) -> tuple[datetime, str]:
     """Where it stands in a list; the largest comes first."""
     return outcome.inquiry.received_at, outcome.inquiry.inquiry_id
+
+
+def _turn(review: Review) -> tuple[datetime, str]:
+    return review.turn.at, review.turn.inquiry_id
+
+
+def _needs_review(outcome: Outcome) -> bool:
+    return outcome.prediction.needs_review
 
 
 def _passes(outcome: Outcome, filters: Filters) -> bool:

@@ -22,9 +22,11 @@ from inquiry_svc.inquiries import (
     Model,
     Outcome,
     Prediction,
+    ReviewReason,
     Route,
     Verdict,
 )
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Waiting
 
 Row: TypeAlias = Sequence[Any]
 
@@ -115,6 +117,26 @@ class OutcomeRows:
             resolved_at=None if row[29] is None else self.to_time(row[29]),
         )
 
+    def review(self, row: Row) -> Review:
+        """From a row of the view `outcomes`, with the turn, the reviewer and the end of the claim after it."""
+        *outcome, turn_at, reviewer, claimed_until = row
+        claim = None if reviewer is None else Claim(reviewer, self.to_time(claimed_until))
+        return Review(self.outcome(outcome), self.to_time(turn_at), claim)
+
+    def review_queue(self, rows: Sequence[Row]) -> ReviewQueue:
+        """From the reasons that occur together, how often they do, and the oldest time of receipt among those."""
+        found = [(_from_json(reasons), Waiting(count, self.to_time(oldest))) for reasons, count, oldest in rows]
+        by_reason: dict[ReviewReason, list[Waiting]] = {}
+        for reasons, waiting in found:
+            for reason in reasons:
+                by_reason.setdefault(reason, []).append(waiting)
+        everything = _together([waiting for _, waiting in found]) if found else None
+        return ReviewQueue(
+            everything.size if everything else 0,
+            everything.oldest_received_at if everything else None,
+            {reason: _together(waiting) for reason, waiting in by_reason.items()},
+        )
+
     def _inquiry(self, columns: Row) -> Inquiry:
         (inquiry_id, received_at, _, subject, body, email, name, source, metadata, key, fingerprint) = columns
         return Inquiry(
@@ -145,6 +167,10 @@ class OutcomeRows:
         if given_at is None:
             return None
         return Feedback(category, sentiment, urgency, reviewer, self.to_time(given_at))
+
+
+def _together(waiting: Sequence[Waiting]) -> Waiting:
+    return Waiting(sum(each.size for each in waiting), min(each.oldest_received_at for each in waiting))
 
 
 def _prediction(columns: Row) -> Prediction:

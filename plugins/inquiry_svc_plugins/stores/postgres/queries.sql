@@ -79,6 +79,25 @@ added AS (
 )
 SELECT count(*) FROM reviewed
 
+-- name: add_feedback_as_review
+-- The same, while the inquiry waits and nobody else holds it at $7. Gives 1 where it was added, now or before.
+WITH mine AS (
+    SELECT p.inquiry_id
+    FROM predictions AS p JOIN reviews AS r ON r.inquiry_id = p.inquiry_id
+    WHERE p.inquiry_id = $2 AND p.needs_review
+        AND (r.reviewer = $6 OR r.claimed_until IS NULL OR r.claimed_until <= $7)
+    FOR UPDATE OF p, r  -- in the order in which `add_feedback` and its trigger take them
+),
+reviewed AS (
+    UPDATE predictions SET needs_review = false WHERE inquiry_id IN (SELECT inquiry_id FROM mine) RETURNING inquiry_id
+),
+added AS (
+    INSERT INTO feedback (feedback_id, inquiry_id, category, sentiment, urgency, reviewer, given_at)
+    SELECT $1, inquiry_id, $3, $4, $5, $6, $7 FROM reviewed
+    ON CONFLICT (feedback_id) DO NOTHING
+)
+SELECT (SELECT count(*) FROM reviewed) + (SELECT count(*) FROM feedback WHERE feedback_id = $1)
+
 -- name: resolve
 -- Gives the number of inquiries that this resolved.
 WITH resolved AS (
@@ -256,9 +275,69 @@ WHERE resolved_at IS NULL AND consultant IS NOT NULL
 GROUP BY consultant
 
 -- name: review_queue
-SELECT count(*) AS size, min(timestamp) AS oldest FROM (
-    SELECT timestamp FROM predictions WHERE needs_review ORDER BY timestamp LIMIT 10000
+SELECT reasons, count(*), min(timestamp) FROM (
+    SELECT reasons::text AS reasons, timestamp FROM reviews ORDER BY timestamp LIMIT 10000
 ) AS waiting
+GROUP BY reasons
+
+-- name: reviews
+SELECT outcomes.*, page.turn_at, page.reviewer, page.claimed_until FROM (
+    SELECT inquiry_id, turn_at, reviewer, claimed_until FROM reviews
+    WHERE (turn_at, inquiry_id) > ($2, $3::uuid)
+    ORDER BY turn_at, inquiry_id
+    LIMIT $1
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY page.turn_at, page.inquiry_id
+
+-- name: reviews_of_ids
+SELECT outcomes.*, reviews.turn_at, reviews.reviewer, reviews.claimed_until
+FROM reviews JOIN outcomes ON outcomes.inquiry_id = reviews.inquiry_id
+WHERE reviews.inquiry_id = ANY ($1::uuid[])
+
+-- name: claim_reviews
+-- The ids that the reviewer $1 holds then until $2, in order: at most $4, first those held at $3. What somebody else is
+-- claiming at the same moment is passed over.
+WITH held AS (
+    SELECT inquiry_id, turn_at FROM reviews
+    WHERE reviewer = $1 AND claimed_until > $3
+    ORDER BY turn_at, inquiry_id
+    LIMIT $4
+    FOR UPDATE
+),
+free AS (
+    SELECT inquiry_id, turn_at FROM reviews
+    WHERE claimed_until IS NULL OR claimed_until <= $3
+    ORDER BY turn_at, inquiry_id
+    LIMIT $4
+    FOR UPDATE SKIP LOCKED
+),
+mine AS (
+    SELECT inquiry_id, row_number() OVER (ORDER BY rank, turn_at, inquiry_id) AS nth
+    FROM (SELECT 1 AS rank, * FROM held UNION ALL SELECT 2, * FROM free) AS either
+    ORDER BY nth
+    LIMIT $4
+),
+claimed AS (
+    UPDATE reviews SET reviewer = $1, claimed_until = $2
+    WHERE inquiry_id = ANY (ARRAY (SELECT inquiry_id FROM mine))  -- each by its key, however many there might be
+)
+SELECT inquiry_id FROM mine ORDER BY nth
+
+-- name: claim_review
+UPDATE reviews SET reviewer = $1, claimed_until = $2
+WHERE inquiry_id = $4 AND (reviewer = $1 OR claimed_until IS NULL OR claimed_until <= $3)
+RETURNING inquiry_id
+
+-- name: return_review
+-- If $4, behind all that wait.
+UPDATE reviews SET
+    reviewer = NULL,
+    claimed_until = NULL,
+    turn_at = CASE WHEN $4::boolean THEN last.turn_at + interval '1 microsecond' ELSE reviews.turn_at END
+FROM (SELECT max(turn_at) AS turn_at FROM reviews) AS last
+WHERE inquiry_id = $1 AND (reviewer = $2 OR claimed_until IS NULL OR claimed_until <= $3)
+RETURNING inquiry_id
 
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1

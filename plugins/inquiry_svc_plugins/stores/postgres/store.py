@@ -13,12 +13,14 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats
-from inquiry_svc.errors import AlreadyResolved, InquiryNotFound
+from inquiry_svc.contracts import Filters, Pool, Position, Stats
+from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows
 from inquiry_svc_plugins.stores.postgres.connections import Connections
+from inquiry_svc_plugins.stores.postgres.reviews import ReviewTable
 
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ class PostgresStore:
         self._writers = writers
         self._readers = readers
         self._queries = read_queries(__package__)
+        self._reviews = ReviewTable(self._queries, _ROWS)
 
     async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         if not outcomes:
@@ -83,15 +86,19 @@ class PostgresStore:
         found = await self._readers.run(lambda connection: connection.fetch(self._queries[query], limit, *values))
         return [_outcome(row) for row in found]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
         known_id = _required(_id(inquiry_id), inquiry_id)
+        query = self._queries["add_feedback_as_review" if as_review else "add_feedback"]
         values = (_new_id(), *_ROWS.feedback(inquiry_id, feedback))
 
-        async def add(connection: Any) -> Outcome | None:
-            await connection.fetchval(self._queries["add_feedback"], *values)
-            return await self._outcome(connection, known_id)
+        async def add(connection: Any) -> tuple[int, Outcome | None]:
+            return await connection.fetchval(query, *values), await self._outcome(connection, known_id)
 
-        return _required(await self._writers.run(add), inquiry_id)
+        count, found = await self._writers.run(add)
+        outcome = _required(found, inquiry_id)
+        if not count:
+            raise ReviewNotYours(f"the review of inquiry {inquiry_id} is held by another, or it does not wait for one")
+        return outcome
 
     async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
         known_id = _required(_id(inquiry_id), inquiry_id)
@@ -136,9 +143,27 @@ class PostgresStore:
         rows = await self._readers.run(lambda connection: connection.fetch(self._queries["consultant_loads"]))
         return {row[0]: row[1] for row in rows}
 
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        return await self._readers.run(lambda connection: self._reviews.list(connection, limit, after))
+
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        known_id = None if inquiry_id is None else _id(inquiry_id)
+        if inquiry_id is not None and known_id is None:
+            return []
+        return await self._writers.run(lambda connection: self._reviews.claim(connection, claim, now, limit, known_id))
+
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        known_id = _id(inquiry_id)
+        if known_id is None:
+            return None
+        return await self._writers.run(
+            lambda connection: self._reviews.give_back(connection, known_id, reviewer, now, behind)
+        )
+
     async def review_queue(self) -> ReviewQueue:
-        row = await self._readers.run(lambda connection: connection.fetchrow(self._queries["review_queue"]))
-        return ReviewQueue(row["size"], None if row["oldest"] is None else _in_utc(row["oldest"]))
+        return await self._readers.run(self._reviews.queue)
 
     def pool(self) -> Pool:
         return self._writers.pool() + self._readers.pool()

@@ -13,5 +13,8 @@ SELECT * FROM routing_decisions ORDER BY inquiry_id
 -- name: feedback
 SELECT * FROM feedback ORDER BY feedback_id
 
+-- name: reviews
+SELECT * FROM reviews ORDER BY inquiry_id
+
 -- name: idempotency_keys
 SELECT * FROM idempotency_keys ORDER BY value

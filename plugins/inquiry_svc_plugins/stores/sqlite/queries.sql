@@ -179,13 +179,52 @@ WHERE timestamp >= :since
 SELECT consultant, open_inquiries FROM consultant_loads WHERE open_inquiries > 0
 
 -- name: review_queue
--- Left to itself SQLite takes an index of everything.
-SELECT count(*), min(timestamp) FROM (
-    SELECT timestamp FROM predictions INDEXED BY idx_predictions_needs_review
-    WHERE needs_review = 1
-    ORDER BY timestamp
-    LIMIT 10000
+SELECT reasons, count(*), min(timestamp) FROM (
+    SELECT reasons, timestamp FROM reviews ORDER BY timestamp LIMIT 10000
 ) AS waiting
+GROUP BY reasons
+
+-- name: reviews
+SELECT outcomes.*, page.turn_at, page.reviewer, page.claimed_until FROM (
+    SELECT inquiry_id, turn_at, reviewer, claimed_until FROM reviews
+    WHERE (turn_at, inquiry_id) > (:turn_at, :inquiry_id)
+    ORDER BY turn_at, inquiry_id
+    LIMIT :limit
+) AS page
+JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
+ORDER BY page.turn_at, page.inquiry_id
+
+-- name: review
+SELECT outcomes.*, reviews.turn_at, reviews.reviewer, reviews.claimed_until
+FROM reviews JOIN outcomes ON outcomes.inquiry_id = reviews.inquiry_id
+WHERE reviews.inquiry_id = ?
+
+-- name: held_reviews
+SELECT inquiry_id FROM reviews
+WHERE reviewer = :reviewer AND claimed_until > :now
+ORDER BY turn_at, inquiry_id
+LIMIT :limit
+
+-- name: free_reviews
+-- Walks the queue in order, past what is held.
+SELECT inquiry_id FROM reviews INDEXED BY idx_reviews_turn
+WHERE claimed_until IS NULL OR claimed_until <= :now
+ORDER BY turn_at, inquiry_id
+LIMIT :limit
+
+-- name: review_to_have
+-- The id again, where this reviewer may have it.
+SELECT inquiry_id FROM reviews
+WHERE inquiry_id = :inquiry_id AND (reviewer = :reviewer OR claimed_until IS NULL OR claimed_until <= :now)
+
+-- name: claim_review
+UPDATE reviews SET reviewer = :reviewer, claimed_until = :until WHERE inquiry_id = :inquiry_id
+
+-- name: release_review
+UPDATE reviews SET reviewer = NULL, claimed_until = NULL WHERE inquiry_id = :inquiry_id
+
+-- name: put_review_behind
+UPDATE reviews SET turn_at = (SELECT max(turn_at) + 1 FROM reviews) WHERE inquiry_id = :inquiry_id
 
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1

@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from inquiry_svc.contracts import Filters, Pool, Position, ReviewQueue, Stats
+from inquiry_svc.contracts import Filters, Pool, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
+from inquiry_svc_plugins.stores.sqlite.reviews import ReviewTable
 from inquiry_svc_plugins.stores.sqlite.times import from_microseconds, to_microseconds
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class SqliteStore:
         self._path = path
         self._file = _identity(path)
         self._queries = read_queries(__package__)
+        self._reviews = ReviewTable(self._queries, _ROWS)
         self._writer = Connections([writer], "writer")
         self._readers = Connections(readers, "readers")
 
@@ -51,9 +54,11 @@ class SqliteStore:
         )
         return [_ROWS.outcome(row) for row in found]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
+    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
         def add(connection: sqlite3.Connection) -> Outcome:
             self._required(connection, inquiry_id)
+            if as_review:
+                self._reviews.require(connection, inquiry_id, feedback.reviewer, feedback.given_at)
             connection.execute(self._queries["insert_feedback"], _ROWS.feedback(inquiry_id, feedback))
             connection.execute(self._queries["clear_needs_review"], (inquiry_id,))
             return self._required(connection, inquiry_id)
@@ -83,10 +88,21 @@ class SqliteStore:
     async def open_inquiries(self) -> Mapping[str, int]:
         return await self._readers.run(lambda connection: dict(connection.execute(self._queries["consultant_loads"])))
 
+    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
+        return await self._readers.run(lambda connection: self._reviews.list(connection, limit, after))
+
+    async def claim_reviews(
+        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
+    ) -> Sequence[Review]:
+        return await self._write(lambda connection: self._reviews.claim(connection, claim, now, limit, inquiry_id))
+
+    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
+        return await self._write(
+            lambda connection: self._reviews.give_back(connection, inquiry_id, reviewer, now, behind=behind)
+        )
+
     async def review_queue(self) -> ReviewQueue:
-        query = self._queries["review_queue"]
-        size, oldest = await self._readers.run(lambda connection: connection.execute(query).fetchone())
-        return ReviewQueue(size, None if oldest is None else from_microseconds(oldest))
+        return await self._readers.run(self._reviews.queue)
 
     def pool(self) -> Pool:
         return self._writer.pool() + self._readers.pool()
