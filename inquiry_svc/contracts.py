@@ -32,7 +32,7 @@ from inquiry_svc.inquiries import (
 )
 from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.profiles import Profile
-from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
+from inquiry_svc.review_queue import ReviewStore
 from inquiry_svc.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Pool:
         return Pool(self.idle + other.idle, self.active + other.active, self.maximum + other.maximum)
 
 
-class Store(Protocol):
+class Store(ReviewStore, Protocol):
     """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept."""
 
     async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -203,30 +203,6 @@ class Store(Protocol):
 
     async def open_inquiries(self) -> Mapping[str, int]:
         """How many unresolved inquiries each consultant holds; consultants with none may be missing."""
-
-    async def reviews(self, *, limit: int, after: Turn | None) -> Sequence[Review]:
-        """What waits for a person, whoever holds it: by turn (ties: smaller id first), at most `limit`, after `after`.
-
-        An inquiry's first turn is at its `sla_due_at`.
-        """
-
-    async def claim_reviews(
-        self, claim: Claim, *, now: datetime, limit: int, inquiry_id: str | None = None
-    ) -> Sequence[Review]:
-        """Have the reviewer hold up to `limit` until `claim.until`: no two reviewers ever hold one.
-
-        Those that they hold at `now` come first, then the first that nobody does, each by turn; so asking again gives
-        the same. With `inquiry_id`, that one or none.
-        """
-
-    async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
-        """Let go of it; if `behind`, its turn is then after that of all that wait.
-
-        None, and nothing done, where it does not wait or somebody else holds it at `now`.
-        """
-
-    async def review_queue(self) -> ReviewQueue:
-        """What waits for a person now. Asked every few seconds, so it must be quick however much is stored."""
 
     def pool(self) -> Pool:
         """How many of its connections work now; `Pool()` for a store without any. Asked every few seconds."""

@@ -64,7 +64,9 @@ async def test_every_panel_shows_data_and_those_of_the_cluster_the_right_numbers
     install_plugin(tmp_path, "trouble", TROUBLE)
     have_a_shadow(tmp_path / "data")
     async with (
-        serving(tmp_path / "data", environ={"PYTHONPATH": str(tmp_path)}) as service,
+        serving(
+            tmp_path / "data", environ={"PYTHONPATH": str(tmp_path), "INQUIRY_REVIEW__AUDIT_SHARE": "1"}
+        ) as service,
         cluster() as pages,
         prometheus(scrapes(service, pages), RULE_GROUPS) as server,
         aiohttp.ClientSession(service.url) as client,

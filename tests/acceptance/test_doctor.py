@@ -217,7 +217,8 @@ def test_a_store_of_a_newer_release_is_one_line(site: Site, tmp_path: Path) -> N
     with closing(sqlite3.connect(tmp_path / "inquiries.sqlite3")) as connection:
         connection.execute("PRAGMA user_version = 99")
     [(name, said, _)] = site.wrong("--data-dir", str(tmp_path))
-    assert (name, said) == ("store", "store 'sqlite' has schema 99, this release knows up to 1")
+    assert name == "store"
+    assert said.startswith("store 'sqlite' has schema 99, this release knows up to ")
 
 
 def test_a_store_that_is_behind_is_one_line_with_the_command_that_mends_it(site: Site, tmp_path: Path) -> None:

@@ -32,7 +32,12 @@ SILENT_HERE: Final = {"Do plugins fail?"}
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     have_a_shadow(tmp_path)
-    settings = {"classifier.provider": "given", "cache.provider": "memory", "server.data_dir": str(tmp_path)}
+    settings = {
+        "classifier.provider": "given",
+        "cache.provider": "memory",
+        "review.audit_share": 1.0,
+        "server.data_dir": str(tmp_path),
+    }
     async with running_service(settings, plugins=[Offering(classifier=FunctionClassifier())]) as running:
         yield running
 

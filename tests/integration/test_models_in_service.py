@@ -196,6 +196,24 @@ async def test_feedback_on_what_a_challenger_answered_takes_it_down(bench: Bench
     assert await bench.sample("model_canary_rollbacks_total", limit="accuracy") == 1
 
 
+async def test_what_a_reviewer_decides_counts_for_the_model_that_answered(tmp_path: Path) -> None:
+    plugin, decided = FolderModels(), Counter[str]()
+    async with running_service({**SETTINGS, "review.audit_share": 1.0}, plugins=[plugin], data_dir=tmp_path) as running:
+        bench = Bench(running, Registry(tmp_path), plugin)
+        sales = taken_in(bench.registry, "sales")
+        bench.registry.promote(sales, "challenger", **WHO)
+        await bench.challenger_is(sales)
+        for number in range(20):
+            answer = await bench.submit(f"text {number}")
+            decide = f"/api/v1/reviews/{answer['inquiry_id']}/decide"
+            async with bench.client.post(decide, json={"reviewer": "ben", "category": "billing"}) as said:
+                assert said.status == 200, await said.text()
+            decided["challenger" if answer["model"]["digest"] == sales.digest else "champion"] += 1
+        for alias, correct in (("champion", "true"), ("challenger", "false")):
+            labels = {"alias": alias, "axis": "category", "correct": correct}
+            assert await bench.sample("model_alias_feedback_total", **labels) == decided[alias] > 0
+
+
 async def test_a_broken_model_is_refused_and_the_one_before_serves_on_and_health_says_so(bench: Bench) -> None:
     sales, legal = taken_in(bench.registry, "sales"), taken_in(bench.registry, "legal")
     bench.registry.promote(sales, "champion", **WHO)
