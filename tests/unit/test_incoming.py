@@ -207,9 +207,9 @@ def test_what_is_not_json_is_400_and_says_where(raw: bytes) -> None:
 @pytest.mark.parametrize("kind", [SubmitIn, TextIn, FeedbackIn, ResolveIn])
 def test_a_body_full_of_unknown_fields_is_refused_quickly_and_briefly(kind: type[Any]) -> None:
     document = {f"k{number}": number for number in range(5_000)}
-    started = time.perf_counter()
+    started = time.thread_time()
     told = _faults(document, kind)
-    assert time.perf_counter() - started < 0.5, "the event loop would stand still"
+    assert time.thread_time() - started < 0.5, "the event loop would stand still"
     assert len(told) == 50
 
 
