@@ -60,6 +60,10 @@ class Episode:
         return str(_RULES[self.fault.alert]["labels"]["severity"])
 
     @property
+    def component(self) -> str:
+        return str(_RULES[self.fault.alert]["labels"]["component"])
+
+    @property
     def for_s(self) -> float:
         return seconds(_RULES[self.fault.alert]["for"])
 

@@ -26,7 +26,7 @@ from inquiry_svc_plugins.stores.postgres.migrating import migrate
 from tests.servers import free_port
 
 BIN_VARIABLE: Final = "INQUIRY_SVC_TEST_POSTGRES_BIN"
-START_LIMIT_S: Final = 20.0
+START_LIMIT_S: Final = 60.0
 _NOBODY: Final = 65534
 _QUICK: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For tests that kill nothing."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from tests.servers import free_port
 
-START_LIMIT_S: Final = 10.0
+START_LIMIT_S: Final = 60.0
 REDIS_VARIABLE: Final = "INQUIRY_SVC_TEST_REDIS_SERVER"
 
 
