@@ -50,13 +50,13 @@ async def test_one_more_than_there_are_places_is_refused_at_once_and_counted() -
 
 async def test_it_is_empty_while_nobody_holds_a_place() -> None:
     door, release = Door(2), asyncio.Event()
-    assert door.admission.is_empty
+    empty = [door.admission.is_empty]
     holder = asyncio.create_task(door.hold(release))
     await _turns()
-    assert not door.admission.is_empty
+    empty.append(door.admission.is_empty)
     release.set()
     await holder
-    assert door.admission.is_empty
+    assert [*empty, door.admission.is_empty] == [True, False, True]
 
 
 async def test_a_patient_caller_waits_for_a_place() -> None:
