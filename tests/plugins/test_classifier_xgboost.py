@@ -77,14 +77,17 @@ async def test_a_named_folder_is_read_in_place_of_the_packaged_model(tmp_path: P
         assert await classifier.classify(ORDINARY) == model.verdicts(ORDINARY)
 
 
-async def test_on_mail_about_subjects_not_in_the_training_it_is_right_often_enough(tmp_path: Path) -> None:
-    rows = read_labelled([CORPUS / "judging" / "authored-templates-dev.jsonl"])
+async def test_on_mail_by_hands_that_it_never_learnt_from_it_is_right_and_knows_how_sure_it_may_be(
+    tmp_path: Path,
+) -> None:
+    rows = read_labelled(sorted((CORPUS / "judging").glob("judging-*.jsonl")))
     async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:
         axes = (await evaluate(classifier, rows, policy=ReviewPolicy(ReviewSettings()))).axes
-    assert (axes["category"].accuracy or 0) >= 0.85
-    assert (axes["sentiment"].accuracy or 0) >= 0.8
-    assert (axes["urgency"].accuracy or 0) >= 0.75
-    assert (axes["category"].ece or 1) <= 0.07
+    least = {"category": 0.9, "sentiment": 0.86, "urgency": 0.82}
+    assert {axis: accuracy for axis, wanted in least.items() if (accuracy := axes[axis].accuracy or 0) < wanted} == {}
+    assert (axes["urgency"].macro_f1 or 0) >= 0.81
+    assert (axes["category"].ece or 1) <= 0.04
+    assert (axes["category"].mean_confidence or 0) >= 0.8
 
 
 async def test_a_batch_of_long_texts_does_not_hold_the_event_loop(tmp_path: Path, model: TriageModel) -> None:
@@ -234,5 +237,5 @@ def test_the_thresholds_for_review_leave_as_many_right_as_they_say() -> None:
     review = json.loads((plugin.PACKAGED_MODEL / "manifest.json").read_bytes())["review"]
     assert review["wanted_accuracy"] == 0.95
     assert review["accuracy_without_review"] >= 0.945
-    assert review["needs_review_share"] <= 0.3
-    assert review["without_evidence_share"] <= 0.01
+    assert review["needs_review_share"] <= 0.38
+    assert review["without_evidence_share"] <= 0.012

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -225,6 +226,11 @@ def test_a_word_in_subject_and_body_is_one_word_at_two_places() -> None:
     assert [set(each.spans) for each in words] == [spans]
 
 
+def as_read(phrase: str) -> str:
+    """To the model a digit is a digit."""
+    return re.sub(r"\d", "0", phrase.lower().replace("\n", " "))
+
+
 def test_a_phrase_is_two_neighbours_that_always_stand_together() -> None:
     count = 0
     for row in JUDGING[::2]:
@@ -235,7 +241,7 @@ def test_a_phrase_is_two_neighbours_that_always_stand_together() -> None:
                 if len(words.text.split()) > 1:
                     count += 1
                     assert len(words.text.split()) == 2
-                    assert len({written(row.text, span).lower().replace("\n", " ") for span in words.spans}) == 1
+                    assert len({as_read(written(row.text, span)) for span in words.spans}) == 1
     assert count > 100
 
 

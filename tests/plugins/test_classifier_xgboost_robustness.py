@@ -226,7 +226,7 @@ async def test_on_mail_by_hands_not_seen_what_is_not_reviewed_is_right_and_littl
         found = await evaluate(classifier, rows, policy=POLICY)
     figures = found.axes["category"]
     assert (figures.accuracy_without_review or 0) >= 0.95
-    assert (figures.needs_review_share or 1) <= 0.25
+    assert (figures.needs_review_share or 1) <= 0.27
     assert sum(verdict.evidence < 0.5 for verdict in found.verdicts) <= 0.01 * len(rows)
     assert sum(verdict.evidence == 1 for verdict in found.verdicts) >= 0.95 * len(rows), "most are answered as ever"
 

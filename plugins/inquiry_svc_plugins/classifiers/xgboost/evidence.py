@@ -5,8 +5,8 @@ greeting alone, a pasted list of words) the model knows nothing and does not kno
 whatever its bias says. So a text is measured beside its features, and the least of these counts:
 
 - spelling: the share of its runs of characters that the corpus knows well. English mail has nearly all of them, other
-  languages and gibberish far fewer. `familiar_from` is what 99 of 100 rows by authors not seen reach; it is found in
-  training, in the same way that such a row is judged: against the rows of the other authors.
+  languages and gibberish far fewer. `familiar_from` is what 99 of 100 rows by an author not seen reach (by the author
+  in the middle); it is found in training as such a row is judged: against the rows of the other authors.
 - amount: how many different words and pairs of words it has that the corpus knows. A word said 10,000 times is one.
 - sentences: of many words, some must be such as stand in any mail; a list of key words has next to none.
 - letters: not mostly digits.
