@@ -4,8 +4,9 @@
     desk     read,review  b07d44a1  sha256:51e3f04b...
 
 that is name, scopes, id, hash and, if it expires, the last day (UTC). What stands behind a # is for people. A name may
-have several keys, so that a new one is handed out before the old one goes. A key looks like `inq_3f9a1c2e_` and 64
-hexadecimal digits by chance; its id is no secret and stands in logs.
+have several keys, so that a new one is handed out before the old one goes; of one that was taken back, `revoked` stands
+in the place of `sha256:`. A key looks like `inq_3f9a1c2e_` and 64 hexadecimal digits by chance; its id is no secret and
+stands in logs.
 
 The hash is a fast one because there is nothing to guess: 256 bits by chance need no slow hash, and each request would
 pay for it. A key is looked up by its id, which may be known, and its hash compared in constant time.
@@ -42,7 +43,7 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 _LOOK_S: Final = 1.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{8}")
-_HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_HASH: Final = re.compile(r"(sha256:|revoked)([0-9a-f]{64})")
 _KEY: Final = re.compile(r"inq_[0-9a-f]{8}_[0-9a-f]{64}")
 _BEFORE_ID: Final = len("inq_")
 _BEFORE_SECRET: Final = len("inq_00000000_")
@@ -124,13 +125,16 @@ def _keys_of(lines: Iterable[str], file: Path) -> Iterator[ApiKey]:
             raise ConfigurationError(
                 f"API keys {file} line {number}: {error}; write name, scopes, id, hash and perhaps the last day"
             ) from None
+        if key is None:
+            continue
         if key.key_id in ids:
             raise ConfigurationError(f"API keys {file} line {number}: this id stands there twice; keep one")
         ids.add(key.key_id)
         yield key
 
 
-def _key_of(fields: list[str]) -> ApiKey:
+def _key_of(fields: list[str]) -> ApiKey | None:
+    """None for one that was taken back."""
     if len(fields) not in (4, 5):
         raise ValueError(f"it has {len(fields)} fields")
     name, scopes, key_id, hashed, *last_day = fields
@@ -149,7 +153,7 @@ def _key_of(fields: list[str]) -> ApiKey:
     except (ValueError, OverflowError):
         raise ValueError("the fifth field is no day such as 2027-01-31") from None
     granted: frozenset[Scope] = frozenset(scope for scope in SCOPES if scope in scopes.split(","))
-    return ApiKey(name, granted, key_id, bytes.fromhex(found[1]), expires_at)
+    return None if found[1] == "revoked" else ApiKey(name, granted, key_id, bytes.fromhex(found[2]), expires_at)
 
 
 class KeysInUse:

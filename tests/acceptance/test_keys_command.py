@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import stat
@@ -62,11 +63,11 @@ def test_a_key_is_taken_back_and_all_else_stays_as_it_was(tmp_path: Path) -> Non
     first, second = create(file, "a", "--scope", "read"), create(file, "b", "--scope", "read")
     file.write_text(file.read_text() + f"# {first[4:12]} was Ana's\n")
     file.chmod(0o640)
-    lines = file.read_text().splitlines()
+    before, inode = file.read_text(), file.stat().st_ino
     assert run_command("keys", "revoke", first[4:12], "--file", str(file)) == (0, "", "")
-    assert file.read_text().splitlines() == [lines[0], *lines[2:]]
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
-    assert second[4:12] in file.read_text()
+    assert file.read_text() == before.replace("sha256:", "revoked", 1)
+    assert (file.stat().st_ino, stat.S_IMODE(file.stat().st_mode)) == (inode, 0o640), "it may be mounted somewhere"
+    assert run_command("keys", "list", "--file", str(file)) == (0, f"b  read  {second[4:12]}\n", "")
     assert "no key has the id" in refusal("revoke", first[4:12], "--file", str(file))
 
 
@@ -139,6 +140,23 @@ async def test_it_serves_others_with_keys_and_when_told_that_something_in_front_
             assert await status(url, "/api/v1/stats", key) == 200
             asked = await asyncio.to_thread(run_command, "health", "--url", url)
             assert asked == (0, "ready\n", ""), "whoever asks for health needs no key"
+
+
+def test_the_doctor_tells_of_keys_that_expire_soon_and_of_a_file_that_is_wrong(tmp_path: Path) -> None:
+    file, today = tmp_path / "keys", datetime.now(UTC).date()
+    environ = {"INQUIRY_AUTH__KEYS_FILE": str(file), "INQUIRY_SERVER__PORT": str(free_port())}
+
+    def told() -> list[dict[str, str]]:
+        _, out, _ = run_command("doctor", "--json", "--folder", str(tmp_path), environ=environ)
+        return [each for each in json.loads(out)["findings"] if each["check"] == "API keys"]
+
+    create(file, "website", "--scope", "submit", "--expires", str(today + timedelta(days=30)))
+    assert told()[0]["says"] == "API keys: 1, none expires within 14 days"
+    soon = create(file, "website", "--expires", str(today + timedelta(days=10)))
+    [found] = told()
+    assert (found["state"], soon[4:12] in found["says"], "keys create website" in found["cure"]) == ("look", True, True)
+    file.write_text("nonsense")
+    assert [(each["state"], "line 1" in each["says"]) for each in told()] == [("wrong", True)]
 
 
 async def test_doctor_and_dashboard_read_metrics_with_the_key_of_the_client(tmp_path: Path) -> None:
