@@ -69,7 +69,7 @@ class Apps:
         app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
         scopes = {route: each.scope for each in served for route in app.router.add_routes([each.route])}
         self._surround(app, scopes)
-        self._begin_counting(app)
+        self._begin_watching(app)
         return app
 
     def _surround(self, app: web.Application, scopes: dict[web.AbstractRoute, Scope | None]) -> None:
@@ -87,8 +87,8 @@ class Apps:
             app.on_response_prepare.append(each.mark)
         app.middlewares.extend(self._plugins_middlewares)
 
-    def _begin_counting(self, app: web.Application) -> None:
-        """Every answer that a route declares, and 500 for each: that is 5 to 10 series of one counter a route."""
+    def _begin_watching(self, app: web.Application) -> None:
+        """Count every answer that a route declares, and 500 for each, that is 5 to 10 series of one counter; audit some."""
         refusals = (*((401, 403) if self._keys else ()), *((429,) if self._limits else ()))
         declared = {(each.method, each.path): each for each in ENDPOINTS}
         for route in app.router.routes():
@@ -97,8 +97,9 @@ class Apps:
                 found = declared.get((route.method, path))
                 answers = (200,) if found is None else (*found.answers, *found.problems)
                 more = refusals if found is not None and found.scope is not None else ()
-                audited = found.handler.__name__ if found is not None and found.audited else None
-                self._edge.begin_with(route.method, path, {*answers, *more, 500}, audited=audited)
+                self._edge.begin_with(route.method, path, {*answers, *more, 500})
+                if found is not None and found.audited:
+                    self._edge.audited[route] = found.handler.__name__
 
 
 def _own_routes(settings: Settings) -> Iterable[_Served]:

@@ -1,4 +1,4 @@
-"""What every request passes, in and out: its id, its measurement, its log lines, errors made into problems, the stop.
+"""What every request passes, in and out: its id, its measurement, its log line, errors made into problems, the stop.
 
 What changes what is stored leaves a line of the logger `inquiry_svc.audit`: who, what, and what came of it.
 """
@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
 from typing import Final
 
 import uuid_utils
@@ -39,16 +38,6 @@ _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is needed again and again of requests that end alike."""
-
-    requests: CounterSeries
-    durations: HistogramSeries
-    audited: str | None
-    """What it is called in the audit; None where it changes nothing."""
-
-
 class Edge:
     """The outermost middleware."""
 
@@ -57,17 +46,16 @@ class Edge:
         self._receipts = receipts
         self._metrics = service.metrics
         self._logging = logging_settings
+        self.audited: dict[web.AbstractRoute, str] = {}
+        """The routes that leave a line of the audit, and what each is called there."""
         self._active = 0
         service.metrics.series(HTTP_REQUESTS_ACTIVE).follow(lambda: self._active)
-        self._kept: dict[tuple[str, str, int], _Kept] = {}
-        self._audited: dict[tuple[str, str], str] = {}
+        self._series: dict[tuple[str, str, int], tuple[CounterSeries, HistogramSeries]] = {}
 
-    def begin_with(self, method: str, endpoint: str, statuses: Iterable[int], *, audited: str | None = None) -> None:
+    def begin_with(self, method: str, endpoint: str, statuses: Iterable[int]) -> None:
         """Have these stand at 0 from the start: a first failure must be seen as a rise, and 0 / 0 is no rate."""
-        if audited is not None:
-            self._audited[method, endpoint] = audited
         for status in statuses:
-            self._kept_of(method, endpoint, status)
+            self._series_of(method, endpoint, status)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,6 +76,9 @@ class Edge:
             self._active -= 1
             self._receipts.end(protocol)
             self._measure(request, status, time.perf_counter() - started)
+            action = self.audited.get(request.match_info.route)
+            if action is not None:
+                _audit(request, action, status)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
@@ -97,13 +88,10 @@ class Edge:
         resource = request.match_info.route.resource
         endpoint = UNMATCHED if resource is None else resource.canonical
         method = request.method if request.method in METHODS else "other"
-        kept = self._kept_of(method, endpoint, status)
-        kept.requests.inc()
-        kept.durations.observe(duration_s)
-        if kept.audited is not None:
-            _audit(request, kept.audited, status)
+        requests, durations = self._series_of(method, endpoint, status)
+        requests.inc()
+        durations.observe(duration_s)
         if self._leaves_a_line(status, duration_s):
-            caller = request.get(CALLER)
             logger.log(
                 logging.WARNING if status >= 500 else logging.INFO,
                 "%s %s answered %d",
@@ -115,19 +103,18 @@ class Edge:
                     "endpoint": endpoint,
                     "status": status,
                     "duration_s": round(duration_s, 6),
-                    **({} if caller is None else {"caller": caller.name}),
+                    **_caller(request),
                 },
             )
 
-    def _kept_of(self, method: str, endpoint: str, status: int) -> _Kept:
+    def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
         key = (method, endpoint, status)
-        found = self._kept.get(key)
+        found = self._series.get(key)
         if found is None:
             status_class = f"{status // 100}xx" if f"{status // 100}xx" in STATUS_CLASSES else "other"
-            found = self._kept[key] = _Kept(
+            found = self._series[key] = (
                 self._metrics.series(HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)),
                 self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
-                self._audited.get((method, endpoint)),
             )
         return found
 
@@ -149,17 +136,24 @@ def mark(headers: MutableMapping[str, str], request_id: str) -> None:
         headers[hdrs.CONTENT_SECURITY_POLICY] = _NOTHING
 
 
+def _caller(request: web.Request) -> dict[str, str]:
+    """For a line of the log: whose key it came with, if it came with one."""
+    key = request.get(CALLER)
+    return {} if key is None else {"caller": key.name, "key_id": key.key_id}
+
+
 def _audit(request: web.Request, action: str, status: int) -> None:
-    caller = request.get(CALLER)
+    caller = _caller(request)
     logging.getLogger(AUDIT).info(
         "%s by %s: %s",
         action,
-        "anyone" if caller is None else caller.name,
+        caller.get("caller", "anyone"),
         "done" if status < 400 else "refused" if status < 500 else "failed",
         extra={
             "action": action,
-            "caller": None if caller is None else caller.name,
-            "key_id": None if caller is None else caller.key_id,
+            "caller": None,
+            "key_id": None,
+            **caller,
             "address": request.remote,
             "inquiry_id": request.match_info.get("inquiry_id"),
             "status": status,
