@@ -37,11 +37,11 @@ async def closed_loop(
     stop = start + duration_s
     latencies_s: list[float] = []
     clients = [
-        _Client(requests, place * len(requests) // connections, start, stop, latencies_s, loop.create_future())
+        _Caller(requests, place * len(requests) // connections, start, stop, latencies_s, loop.create_future())
         for place in range(connections)
     ]
     for client in clients:
-        await _connect(client, parts.hostname or "", parts.port or 80)
+        await connect(client, parts.hostname or "", parts.port or 80)
     await asyncio.gather(*(client.done for client in clients))
     latencies_s.sort()
     return Figures(
@@ -51,32 +51,27 @@ async def closed_loop(
     )
 
 
-async def _connect(client: _Client, host: str, port: int) -> None:
+async def connect(client: asyncio.Protocol, host: str, port: int) -> None:
     await asyncio.get_running_loop().create_connection(lambda: client, host, port)
 
 
-class _Client(asyncio.Protocol):
-    def __init__(
-        self,
-        requests: Sequence[bytes],
-        first: int,
-        start: float,
-        stop: float,
-        latencies_s: list[float],
-        done: asyncio.Future[None],
-    ) -> None:
-        self._requests = requests
-        self._next = first
-        self._start = start
-        self._stop = stop
-        self._latencies_s = latencies_s
+class Client(asyncio.Protocol):
+    """One keep-alive connection with one request at a time. `done` is set when it is over."""
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
         self.done = done
         self._received = b""
-        self._sent_at = 0.0
+
+    def answered(self) -> None:
+        """Called when an answer is there, whole and 2xx."""
+        raise NotImplementedError
+
+    def failed(self, why: str) -> None:
+        """Called for any other answer, and when the connection is lost."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._send()
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -87,11 +82,42 @@ class _Client(asyncio.Protocol):
         length = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
         if len(self._received) < head_end + 4 + length:
             return
-        now = time.perf_counter()
         if not head.startswith(b"http/1.1 2"):
-            self._end(RuntimeError(f"the server answered {self._received[:500]!r}"))
+            self.failed(f"the server answered {self._received[:500]!r}")
             return
         self._received = b""
+        self.answered()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failed("the server closed the connection")
+
+
+class _Caller(Client):
+    """Sends its next request as soon as it has an answer."""
+
+    def __init__(
+        self,
+        requests: Sequence[bytes],
+        first: int,
+        start: float,
+        stop: float,
+        latencies_s: list[float],
+        done: asyncio.Future[None],
+    ) -> None:
+        super().__init__(done)
+        self._requests = requests
+        self._next = first
+        self._start = start
+        self._stop = stop
+        self._latencies_s = latencies_s
+        self._sent_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._send()
+
+    def answered(self) -> None:
+        now = time.perf_counter()
         if self._start <= now <= self._stop:
             self._latencies_s.append(now - self._sent_at)
         if now > self._stop:
@@ -99,12 +125,12 @@ class _Client(asyncio.Protocol):
         else:
             self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(RuntimeError("the server closed the connection"))
+    def failed(self, why: str) -> None:
+        self._end(RuntimeError(why))
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
-        self._transport.write(self._requests[self._next])
+        self.transport.write(self._requests[self._next])
         self._next = (self._next + 1) % len(self._requests)
 
     def _end(self, error: Exception | None) -> None:
@@ -113,4 +139,4 @@ class _Client(asyncio.Protocol):
                 self.done.set_result(None)
             else:
                 self.done.set_exception(error)
-            self._transport.close()
+            self.transport.close()

@@ -1,7 +1,7 @@
 """An open-loop load generator: requests come at random moments, so many a second, whether those before are answered or
 not. So a server that stalls is seen to stall by all who come meanwhile.
 
-As `load`, it speaks just enough HTTP/1.1.
+It speaks HTTP/1.1 as `load` does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
+
+from benchmarks.load import Client, connect
 
 CONNECTIONS: Final = 64
 
@@ -29,9 +31,9 @@ async def open_loop(
     loop = asyncio.get_running_loop()
     due: deque[tuple[float, bytes]] = deque()
     latencies_s: list[float] = []
-    clients = [_Client(due, latencies_s, loop.create_future()) for _ in range(CONNECTIONS)]
+    clients = [_Sender(due, latencies_s, loop.create_future()) for _ in range(CONNECTIONS)]
     for client in clients:
-        await loop.create_connection(lambda client=client: client, parts.hostname or "", parts.port or 80)  # type: ignore[misc]
+        await connect(client, parts.hostname or "", parts.port or 80)
     next_due = time.perf_counter()
     stop = next_due + duration_s
     while next_due < stop:
@@ -50,40 +52,27 @@ async def open_loop(
     return latencies_s
 
 
-class _Client(asyncio.Protocol):
-    """One connection. `done` is set when it is closed, with an error unless we closed it."""
+class _Sender(Client):
+    """Sends what is due when it is free. `done` is set when it is closed, with an error unless we closed it."""
 
     def __init__(self, due: deque[tuple[float, bytes]], latencies_s: list[float], done: asyncio.Future[None]) -> None:
+        super().__init__(done)
         self.is_free = False
-        self.done = done
         self._due = due
         self._latencies_s = latencies_s
-        self._received = b""
         self._due_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         self.is_free = True
 
     def send_next(self) -> None:
         if self.is_free and self._due:
             self._due_at, request = self._due.popleft()
             self.is_free = False
-            self._transport.write(request)
+            self.transport.write(request)
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head_end = self._received.find(b"\r\n\r\n")
-        if head_end < 0:
-            return
-        head = self._received[:head_end].lower()
-        length = int(head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
-        if len(self._received) < head_end + 4 + length:
-            return
-        if not head.startswith(b"http/1.1 2"):
-            self._fail(f"the server answered {self._received[:500]!r}")
-            return
-        self._received = b""
+    def answered(self) -> None:
         self._latencies_s.append(time.perf_counter() - self._due_at)
         self.is_free = True
         self.send_next()
@@ -91,12 +80,9 @@ class _Client(asyncio.Protocol):
     def close(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
-        self._transport.close()
+        self.transport.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail("the server closed the connection")
-
-    def _fail(self, why: str) -> None:
+    def failed(self, why: str) -> None:
         self.is_free = True
         if not self.done.done():
             self.done.set_exception(RuntimeError(why))

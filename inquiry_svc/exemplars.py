@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from inquiry_svc.metrics import Distribution, Exemplar, HistogramSeries
 from inquiry_svc.tracing import CURRENT, Span
@@ -24,9 +25,17 @@ class ExemplifiedSeries(HistogramSeries):
 
     def observe(self, value: float) -> None:
         super().observe(value)
+        self._take([value])
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        super().observe_all(values)
+        self._take(values)
+
+    def _take(self, values: Sequence[float]) -> None:
         span = CURRENT.get()
         if span is not None and span.is_recorded:
-            self._latest[bisect_left(self._bounds, value)] = (span, float(value), time.time())
+            for value in values:
+                self._latest[bisect_left(self._bounds, value)] = (span, float(value), time.time())
 
     def distribution(self) -> Distribution:
         return Distribution(self.cumulative(), self.sum, tuple(map(_exemplar, self._latest)))

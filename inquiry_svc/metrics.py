@@ -11,13 +11,13 @@ with an open label is capped at `MAX_OPEN_SERIES`; past it, open labels read `OV
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, product
+from math import inf, isfinite, isnan
 from typing import ClassVar, Final, Literal, TypeAlias, overload
 
 from inquiry_svc.errors import PluginError
@@ -93,7 +93,7 @@ class Histogram(Metric):
     def __post_init__(self) -> None:
         super().__post_init__()
         ascending = list(self.buckets) == sorted(set(self.buckets))
-        if not self.buckets or not ascending or not all(map(math.isfinite, self.buckets)):
+        if not self.buckets or not ascending or not all(map(isfinite, self.buckets)):
             raise PluginError(f"metric {self.name!r}: buckets must be given, finite, each once, ascending")
 
 
@@ -108,7 +108,7 @@ class CounterSeries:
     def inc(self, amount: float = 1) -> None:
         """Raises `ValueError` unless `amount` is a finite number from 0 up."""
         amount = float(amount)
-        if not 0 <= amount < math.inf:
+        if not 0 <= amount < inf:
             raise ValueError(f"a counter can't go up by {amount}")
         self.value += amount
 
@@ -129,7 +129,7 @@ class GaugeSeries:
     def set(self, value: float) -> None:
         """Raises `ValueError` for NaN."""
         value = float(value)
-        if math.isnan(value):
+        if isnan(value):
             raise ValueError("a gauge can't be NaN")
         self._value = value
 
@@ -151,10 +151,18 @@ class HistogramSeries:
     def observe(self, value: float) -> None:
         """Raises `ValueError` unless `value` is finite."""
         value = float(value)
-        if not math.isfinite(value):
+        if not isfinite(value):
             raise ValueError(f"a histogram can't observe {value}")
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """As `observe` for each, and quicker. Raises `ValueError` unless all are finite; then none was observed."""
+        if not all(map(isfinite, values)):
+            raise ValueError(f"a histogram can't observe all of {values}")
+        for value in values:
+            self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += float(sum(values))
 
     def cumulative(self) -> tuple[int, ...]:
         """How many observations were at most each bound; the last is all of them (bound infinity)."""
@@ -221,6 +229,7 @@ class Metrics:
         """`histogram` makes the series of histograms."""
         self._histogram = histogram
         self._known: dict[str, _Known] = {}
+        self._late: list[Callable[[], None]] = []
         self._since = time.time()
         for metric in metrics:
             self.declare(metric)
@@ -299,7 +308,13 @@ class Metrics:
         """Forget a series whose time is over, such as the version of a model that was replaced."""
         self._known[metric.name].series.pop(tuple(labels[name] for name in metric.labels), None)
 
+    def before_snapshots(self, count: Callable[[], None]) -> None:
+        """Have this called first, by whoever puts down what happened and counts it later (`putting_down.py`)."""
+        self._late.append(count)
+
     def snapshot(self) -> Snapshot:
+        for count in self._late:
+            count()
         return [
             Family(known.metric, {labels: _value_of(series) for labels, series in known.series.items()}, self._since)
             for known in self._known.values()

@@ -43,9 +43,10 @@ def on_classified(event: Classified, metrics: Metrics) -> None:
     said = Counter((each.model.name, each.verdict.category.label) for each in event.predictions)
     for (name, category), count in said.items():
         metrics.series(catalogue.MODEL_PREDICTIONS, model_name=name, prediction=category).inc(count)
-    confidence = {name: metrics.series(catalogue.MODEL_CONFIDENCE, model_name=name) for name, _ in said}
-    for each in event.predictions:
-        confidence[each.model.name].observe(each.verdict.category.confidence)
+    for model_name in {name for name, _ in said}:
+        metrics.series(catalogue.MODEL_CONFIDENCE, model_name=model_name).observe_all(
+            [each.verdict.category.confidence for each in event.predictions if each.model.name == model_name]
+        )
 
 
 @hookimpl
@@ -120,9 +121,7 @@ def _count_routes(routes: Sequence[Route], metrics: Metrics) -> None:
     for (department, escalated), count in Counter((route.department, route.escalated) for route in routes).items():
         labels = {"department": department, "escalated": _yes_or_no(escalated)}
         metrics.series(catalogue.ROUTING_DECISIONS, **labels).inc(count)
-    priority_score = metrics.series(catalogue.PRIORITY_SCORE)
-    for route in routes:
-        priority_score.observe(route.priority_score)
+    metrics.series(catalogue.PRIORITY_SCORE).observe_all([route.priority_score for route in routes])
 
 
 def _estimate_satisfaction(outcomes: Sequence[Outcome], metrics: Metrics) -> None:

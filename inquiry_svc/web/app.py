@@ -88,7 +88,7 @@ class Apps:
         app.middlewares.extend(self._plugins_middlewares)
 
     def _begin_watching(self, app: web.Application) -> None:
-        """Count every answer that a route declares, and 500 for each, that is 5 to 10 series of one counter; audit some."""
+        """Every answer that a route declares, and 500 for each: that is 5 to 10 series of one counter a route."""
         refusals = (*((401, 403) if self._keys else ()), *((429,) if self._limits else ()))
         declared = {(each.method, each.path): each for each in ENDPOINTS}
         for route in app.router.routes():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Final
 
 import uuid_utils
@@ -18,6 +18,7 @@ from multidict import istr
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
 from inquiry_svc.logs import AUDIT, REQUEST_ID
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
+from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
 from inquiry_svc.settings import LoggingSettings
 from inquiry_svc.web.access import CALLER
@@ -51,6 +52,8 @@ class Edge:
         self._active = 0
         service.metrics.series(HTTP_REQUESTS_ACTIVE).follow(lambda: self._active)
         self._series: dict[tuple[str, str, int], tuple[CounterSeries, HistogramSeries]] = {}
+        # An exemplar is of the span that is current: it can't be taken later.
+        self._answered = PutDown(self._count, service.metrics, together=64 if service.tracer is None else 1)
 
     def begin_with(self, method: str, endpoint: str, statuses: Iterable[int]) -> None:
         """Have these stand at 0 from the start: a first failure must be seen as a rise, and 0 / 0 is no rate."""
@@ -75,7 +78,10 @@ class Edge:
         finally:
             self._active -= 1
             self._receipts.end(protocol)
-            self._measure(request, status, time.perf_counter() - started)
+            duration_s = time.perf_counter() - started
+            self._measure(request, status, duration_s)
+            if self._leaves_a_line(status, duration_s):
+                _leave_line(request, status, duration_s)
             action = self.audited.get(request.match_info.route)
             if action is not None:
                 _audit(request, action, status)
@@ -85,42 +91,49 @@ class Edge:
         mark(response.headers, REQUEST_ID.get() or _request_id(request))
 
     def _measure(self, request: web.Request, status: int, duration_s: float) -> None:
-        resource = request.match_info.route.resource
-        endpoint = UNMATCHED if resource is None else resource.canonical
-        method = request.method if request.method in METHODS else "other"
-        requests, durations = self._series_of(method, endpoint, status)
-        requests.inc()
-        durations.observe(duration_s)
-        if self._leaves_a_line(status, duration_s):
-            logger.log(
-                logging.WARNING if status >= 500 else logging.INFO,
-                "%s %s answered %d",
-                method,
-                endpoint,
-                status,
-                extra={
-                    "method": method,
-                    "endpoint": endpoint,
-                    "status": status,
-                    "duration_s": round(duration_s, 6),
-                    **_caller(request),
-                },
-            )
+        self._answered.put((request.method, _endpoint(request), status, duration_s))
+
+    def _count(self, answered: Sequence[tuple[str, str, int, float]]) -> None:
+        for method, endpoint, status, duration_s in answered:
+            requests, durations = self._series_of(method, endpoint, status)
+            requests.inc()
+            durations.observe(duration_s)
 
     def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
-        key = (method, endpoint, status)
-        found = self._series.get(key)
-        if found is None:
-            status_class = f"{status // 100}xx" if f"{status // 100}xx" in STATUS_CLASSES else "other"
-            found = self._series[key] = (
-                self._metrics.series(HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)),
-                self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
-            )
+        found = self._series.get((method, endpoint, status))
+        if found is not None:
+            return found
+        if _method(method) != method:
+            return self._series_of("other", endpoint, status)
+        status_class = f"{status // 100}xx" if f"{status // 100}xx" in STATUS_CLASSES else "other"
+        found = self._series[method, endpoint, status] = (
+            self._metrics.series(HTTP_REQUESTS, method=method, endpoint=endpoint, status=str(status)),
+            self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
+        )
         return found
 
     def _leaves_a_line(self, status: int, duration_s: float) -> bool:
         wanted = self._logging.requests
         return wanted == "all" or (wanted == "problems" and (status >= 400 or duration_s > self._logging.slow_s))
+
+
+def _method(given: str) -> str:
+    return given if given in METHODS else "other"
+
+
+def _endpoint(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def _leave_line(request: web.Request, status: int, duration_s: float) -> None:
+    said = {"method": _method(request.method), "endpoint": _endpoint(request), "status": status}
+    logger.log(
+        logging.WARNING if status >= 500 else logging.INFO,
+        "%s %s answered %d",
+        *said.values(),
+        extra={**said, "duration_s": round(duration_s, 6), **_caller(request)},
+    )
 
 
 def mark(headers: MutableMapping[str, str], request_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from inquiry_svc.metrics import (
     Metric,
     Metrics,
 )
+from inquiry_svc.putting_down import PutDown
 
 COUNTER = Counter("things_total", "Things.", {"colour": ("red", "blue"), "size": ("s", "l")})
 OPEN_COUNTER = Counter("named_total", "Named.", {"name": OPEN, "colour": ("red", "blue")})
@@ -107,6 +109,41 @@ def test_a_counter_only_goes_up_by_a_number(amount: float) -> None:
     with pytest.raises(ValueError, match="can't go up"):
         series.inc(amount)
     assert series.value == 0
+
+
+def test_many_observations_count_as_each_of_them_would() -> None:
+    values = [0.0625, 0.5, np.float64(0.5), 1, 3, 100]
+    together, alone = Metrics([HISTOGRAM]), Metrics([HISTOGRAM])
+    together.series(HISTOGRAM).observe_all(values)
+    for value in values:
+        alone.series(HISTOGRAM).observe(value)
+    assert _values(together, HISTOGRAM) == _values(alone, HISTOGRAM)
+    assert type(together.series(HISTOGRAM).sum) is float
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_of_many_observations_none_counts_where_one_is_no_number(value: float) -> None:
+    series = Metrics([HISTOGRAM]).series(HISTOGRAM)
+    with pytest.raises(ValueError, match="can't observe"):
+        series.observe_all([0.5, value])
+    assert series.cumulative()[-1] == series.sum == 0
+
+
+def test_what_is_put_down_is_counted_in_its_order_when_there_is_enough_or_somebody_looks() -> None:
+    metrics, counted = Metrics([GAUGE]), list[list[int]]()
+
+    def count(happened: Sequence[int]) -> None:
+        counted.append(list(happened))
+        metrics.series(GAUGE).set(happened[-1])
+
+    put_down = PutDown(count, metrics, together=3)
+    for number in range(1, 6):
+        put_down.put(number)
+    assert counted == [[1, 2, 3]]
+    assert _values(metrics, GAUGE)[()] == 5, "a snapshot shows what happened before it"
+    assert counted == [[1, 2, 3], [4, 5]]
+    metrics.snapshot()
+    assert len(counted) == 2, "nothing new, nothing counted"
 
 
 def test_numbers_of_other_libraries_become_plain_ones() -> None:
