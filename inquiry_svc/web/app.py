@@ -67,7 +67,13 @@ class Apps:
         app[SERVICE] = self._service
         app[LIMITS] = self._settings.server
         app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
-        scopes = {route: each.scope for each in served for route in app.router.add_routes([each.route])}
+        scopes = {
+            route: each.scope
+            for each in served
+            for added in app.router.add_routes([each.route])
+            for route in added.resource or ()  # HEAD comes with GET, and is not named
+            if route.handler == added.handler
+        }
         self._surround(app, scopes)
         self._begin_watching(app)
         return app

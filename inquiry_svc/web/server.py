@@ -56,12 +56,14 @@ async def listening(service: Service, bound: socket.socket, admin: socket.socket
             yield
             service.begin_to_stop()
             if service.handing_over:
-                await asyncio.gather(*(door.close_port() for door in doors))
+                for door in doors:
+                    await door.close_port()
             logger.info("stopping: not ready any more")
             await asyncio.sleep(settings.announce_stop_s)
     finally:
         service.begin_to_stop()
-        await asyncio.gather(*(door.close_port() for door in doors))
+        for door in doors:
+            await door.close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
         await asyncio.gather(*(door.drain() for door in doors))
 

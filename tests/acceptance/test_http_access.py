@@ -117,6 +117,20 @@ async def test_health_and_the_document_need_no_key(running: Running, endpoint: E
     assert await status(running, endpoint, bearing("nonsense")) == 200
 
 
+async def test_to_ask_for_the_head_takes_what_asking_for_all_takes(running: Running, keys: Mapping[str, str]) -> None:
+    for path, key, wanted in (
+        ("/api/v1/health", None, 200),
+        ("/docs", None, 200),
+        ("/api/v1/stats", None, 401),
+        ("/api/v1/stats", "submit", 403),
+        ("/api/v1/stats", "read", 200),
+        ("/marked", "read", 200),
+        ("/marked", "submit", 403),
+    ):
+        async with running.client.head(path, headers=bearing(keys[key]) if key else {}) as answer:
+            assert answer.status == wanted, (path, key)
+
+
 async def test_a_key_without_the_scope_is_told_which_one_it_takes(running: Running, keys: Mapping[str, str]) -> None:
     async with running.client.get("/api/v1/stats", headers=bearing(keys["submit"])) as answer:
         document = await problem_of(answer, 403)

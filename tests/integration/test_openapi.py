@@ -78,7 +78,10 @@ async def _submitted(running: Running) -> str:
 
 
 def _call_at_random(url: str, endpoint: Endpoint, known_id: str, chosen: int) -> None:
-    schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
+    schema = schemathesis.openapi.from_dict(
+        _without_keys(requests.get(f"{url}/api/v1/openapi.json", timeout=10).json())
+    )
+    schema.config.update(base_url=url)
     operation = schema[endpoint.path][endpoint.method]
     excluded = _EXCLUDED | ({"negative_data_rejection"} if endpoint.handler is bulk else set())
     checks: list[Any] = [check for check in CHECKS.get_all() if check.__name__ not in excluded]
@@ -104,6 +107,15 @@ def _call_at_random(url: str, endpoint: Endpoint, known_id: str, chosen: int) ->
             case.call_and_validate(session=session, checks=checks, additional_checks=[_accepts_what_is_valid])
 
         call()
+
+
+def _without_keys(document: dict[str, Any]) -> dict[str, Any]:
+    """The service here has none. That it holds callers to them where it has: tests/acceptance/test_http_access.py."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            del operation["security"]
+    del document["components"]["securitySchemes"]
+    return document
 
 
 def _accepts_what_is_valid(context: CheckContext, response: Response, case: Case[Any]) -> None:
