@@ -39,19 +39,28 @@ def name_of(endpoint: Endpoint) -> str:
     return f"{endpoint.method} {endpoint.path}"
 
 
+class Hidden(web.AbstractRouteDef):
+    """Adds a route that it does not tell of."""
+
+    def register(self, router: web.UrlDispatcher) -> list[web.AbstractRoute]:
+        router.add_get("/hidden", unmarked)
+        return []
+
+
+async def unmarked(request: web.Request) -> web.Response:
+    return web.Response(text="unmarked")
+
+
 class Routes:
     """A plugin with routes: one says what it needs, one does not."""
 
     @hookimpl
     def register_routes(self, service: Service) -> Iterable[web.AbstractRouteDef]:
-        return [web.get("/marked", self.marked), web.get("/unmarked", self.unmarked)]
+        return [web.get("/marked", self.marked), web.get("/unmarked", unmarked), Hidden()]
 
     @needs("read")
     async def marked(self, request: web.Request) -> web.Response:
         return web.Response(text="marked")
-
-    async def unmarked(self, request: web.Request) -> web.Response:
-        return web.Response(text="unmarked")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +148,7 @@ async def test_a_key_without_the_scope_is_told_which_one_it_takes(running: Runni
 
 
 async def test_a_plugins_route_takes_what_it_says_or_else_admin(running: Running, keys: Mapping[str, str]) -> None:
-    for path, allowed in (("/marked", {"read", "admin"}), ("/unmarked", {"admin"})):
+    for path, allowed in (("/marked", {"read", "admin"}), ("/unmarked", {"admin"}), ("/hidden", {"admin"})):
         for scope in SCOPES:
             async with running.client.get(path, headers=bearing(keys[scope])) as answer:
                 assert (answer.status == 200) == (scope in allowed), (path, scope)
