@@ -20,6 +20,7 @@ OPERATIONS: Final = (
     *("review_queue", "reviews", "claim", "return"),
 )
 REVIEW_ACTIONS: Final = ("claimed", "released", "skipped", "decided")
+REFUSALS: Final = ("no_key", "unknown_key", "expired_key", "scope", "rate_limit")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -43,6 +44,17 @@ HTTP_CONNECTIONS_EXPIRED: Final = Counter(
     "http_connections_expired_total",
     "Connections closed because the client was too slow; a slow body is a request with status 408.",
     {"waiting_for": ("first_byte", "header")},
+)
+HTTP_REFUSED: Final = Counter(
+    "http_requests_refused_total",
+    "Requests refused before they were read: no API key, one that is unknown or has expired, one without the scope, or "
+    "too many in the window.",
+    {"reason": REFUSALS},
+)
+API_KEY_READS: Final = Counter(
+    "api_keys_reads_total",
+    "Times that the file of API keys was read. When it can't be, those that were read before stay valid.",
+    {"result": ("done", "failed")},
 )
 
 INQUIRIES_PROCESSED: Final = Counter(

@@ -94,7 +94,11 @@ def lifespan(service: Service) -> AbstractAsyncContextManager[None]:  # type: ig
 
 @hookspec
 def register_routes(service: Service) -> Iterable[web.AbstractRouteDef]:  # type: ignore[empty-body]
-    """Add HTTP routes. They pass through the service's middlewares, so errors become problem documents."""
+    """Add HTTP routes. They pass through the service's middlewares, so errors become problem documents.
+
+    Where the service has API keys, a route takes one with the scope `admin`, unless its handler is marked with
+    `inquiry_svc.api_keys.needs`.
+    """
 
 
 @hookspec

@@ -28,6 +28,9 @@ from inquiry_svc.tracing import CURRENT
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being served, for every line that is logged on its way."""
 
+AUDIT: Final = "inquiry_svc.audit"
+"""The logger of who changed what: its lines are written whatever `[logging] level` is."""
+
 _OWN: Final = ("request_id", "exception")
 _MAX_WAITING: Final = 10_000
 """Lines past this are dropped: a full disk or a stopped terminal must not stop the service."""
@@ -51,12 +54,14 @@ def logging_to(stream: TextIO, settings: LoggingSettings, *, worker: int | None 
     before, level = root.handlers[:], root.level
     root.handlers[:] = [_Enqueuing(waiting, worker)]
     root.setLevel(settings.level.upper())
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     writer.start()
     try:
         yield
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+        logging.getLogger(AUDIT).setLevel(logging.NOTSET)
         with suppress(queue.Full):
             waiting.put(None, timeout=_LAST_LINES_S)
             writer.join(_LAST_LINES_S)

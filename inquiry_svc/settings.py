@@ -38,6 +38,11 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     """0 takes any free port and says which."""
+    admin_host: str = "127.0.0.1"
+    admin_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    """Set, metrics and what needs the scope `admin` are served there instead, beside health."""
+    allowed_origins: tuple[str, ...] = ()
+    """Whose pages may call from a browser, such as `https://desk.example.org`; none but our own unless named."""
     workers: Count = 1
     data_dir: str = "inquiry-data"
     first_byte_timeout_s: Seconds = 10.0
@@ -48,6 +53,27 @@ class ServerSettings:
     """How long readiness says 503 before the port closes, so that a load balancer can look elsewhere."""
     stop_timeout_s: Seconds = 8.0
     """How long the rest of the stop may take: half of it for accepted requests to finish, then they are broken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """Who may call. On any address but this machine's own, the start is refused unless one of the first two is set."""
+
+    keys_file: str = ""
+    """Holds the API keys, as `inquiry-svc keys` writes it; read again when it changes. Empty: there are none."""
+    anyone_may_call: bool = False
+    """Without keys, from everywhere: for where something in front asks who calls."""
+    open_metrics: bool = False
+    """Where there are keys: metrics may be read without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSettings:
+    """How often one key may call, or where there are none, one address. Each process counts for itself."""
+
+    requests: Annotated[int, Meta(ge=0)] = 0
+    """In each window; 0: as often as it likes. Health is never counted; a bulk upload counts once."""
+    window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +184,14 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What commands that ask a running service, such as `doctor` and `dashboard`, say to it. The service does not."""
+
+    key: Secret = ""
+    """An API key with the scope `metrics`, where the service wants one for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class DoctorSettings:
     """What `inquiry-svc doctor` looks at. The service itself does not read it."""
 
@@ -181,6 +215,8 @@ class Settings:
     """The whole configuration."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
     batching: BatchingSettings = field(default_factory=BatchingSettings)
     review: ReviewSettings = field(default_factory=ReviewSettings)
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
@@ -192,6 +228,7 @@ class Settings:
     sources: SourcesSettings = field(default_factory=SourcesSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """The settings of each installed provider, by section and name."""

@@ -54,6 +54,11 @@ def main(folder: Path) -> None:
 def _lay_out(folder: Path) -> None:
     """Each file that is mounted at its place there, a folder for each volume."""
     for service in SERVICES.values():
+        for secret in service.get("secrets", []):
+            if "target" in secret:
+                place = folder / secret["target"][1:]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(folder / "run/secrets" / secret["source"], place)
         for source, target, *_ in (each.split(":") for each in service.get("volumes", [])):
             place = folder / target[1:]
             if (DEPLOY / source).is_file():
@@ -133,8 +138,10 @@ async def _seen(folder: Path) -> Mapping[str, Any]:
         health = await once("http://inquiry-svc:8000/api/v1/health", lambda found: found["status"] == "healthy")
         check = await asyncio.create_subprocess_exec(COMMAND, "health", env=_environ(folder, "inquiry-svc"), stdout=2)
         submitted = []
-        for _ in range(2):
-            async with session.post("http://inquiry-svc:8000/api/v1/inquiries/submit", json=INQUIRY) as answer:
+        key = (folder / "run/secrets/admin-key").read_text()
+        for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}, {}):
+            url = "http://inquiry-svc:8000/api/v1/inquiries/submit"
+            async with session.post(url, json=INQUIRY, headers=headers) as answer:
                 submitted.append(answer.status)
         targets = await once(
             "http://prometheus:9090/api/v1/targets",

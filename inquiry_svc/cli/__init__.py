@@ -22,6 +22,7 @@ from inquiry_svc.cli.doctor import doctor
 from inquiry_svc.cli.drift import drift
 from inquiry_svc.cli.evaluate import evaluate
 from inquiry_svc.cli.health import health
+from inquiry_svc.cli.keys import keys
 from inquiry_svc.cli.logs import logs
 from inquiry_svc.cli.metrics import metrics
 from inquiry_svc.cli.migrate import migrate
@@ -76,7 +77,22 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, train, evaluate, model, drift, replay, plugins, config, migrate, backup, restore),
+        *(
+            serve,
+            health,
+            classify,
+            train,
+            evaluate,
+            model,
+            drift,
+            replay,
+            plugins,
+            config,
+            keys,
+            migrate,
+            backup,
+            restore,
+        ),
         *(metrics, alerts, dashboard, doctor, logs),
     ):
         commands.add_command(command)

@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
@@ -30,6 +31,7 @@ _KILL_AFTER_S: Final = 1.0
 @click.option("--port", type=int, help="The port to listen on; 8000 unless set, 0 for any free one.")
 @click.option("--data-dir", help="Where the embedded store keeps its file; ./inquiry-data unless set.")
 @click.option("--workers", type=int, help="Processes that share the port, one a core; 1 unless set.")
+@click.option("--admin-port", type=int, hidden=True)  # the one that the parent holds
 @click.option("--worker", type=int, nargs=2, hidden=True)  # its number and its end of the link to the parent
 @config_option
 def serve(
@@ -37,6 +39,7 @@ def serve(
     port: int | None,
     data_dir: str | None,
     workers: int | None,
+    admin_port: int | None,
     worker: tuple[int, int] | None,
     file: Path | None,
 ) -> int:
@@ -48,6 +51,7 @@ def serve(
             ("server", "port"): port,
             ("server", "data_dir"): data_dir,
             ("server", "workers"): workers,
+            ("server", "admin_port"): admin_port,
         },
     )
     if worker is None and found.settings.server.workers == 1:
@@ -65,9 +69,10 @@ def _serve_alone(found: Configured) -> int:
     with (
         logging_to(_own_stderr(), found.settings.logging),
         bound_socket(server.host, server.port) as bound,
+        _admin_socket(found, shared=False) as admin,
         _runner() as runner,
     ):
-        runner.run(_serve(found, bound))
+        runner.run(_serve(found, bound, admin))
     return 0
 
 
@@ -78,10 +83,21 @@ def _serve_as_worker(found: Configured, number: int, link_fd: int) -> int:
     with (
         logging_to(_own_stderr(), found.settings.logging, worker=number),
         bound_socket(server.host, server.port, shared=True) as bound,
+        _admin_socket(found, shared=True) as admin,
         _runner() as runner,
     ):
-        runner.run(_work(found, bound, link_fd))
+        runner.run(_work(found, bound, admin, link_fd))
     return 0
+
+
+def _admin_socket(found: Configured, *, shared: bool) -> AbstractContextManager[socket.socket | None]:
+    """Bound to `admin_port`, where that is set."""
+    from inquiry_svc.web.port import bound_socket
+
+    server = found.settings.server
+    if server.admin_port is None:
+        return nullcontext()
+    return bound_socket(server.admin_host, server.admin_port, shared=shared)
 
 
 def _serve_with_workers(found: Configured, file: Path | None) -> int:
@@ -92,11 +108,15 @@ def _serve_with_workers(found: Configured, file: Path | None) -> int:
     with (
         logging_to(_own_stderr(), found.settings.logging),
         held_port(server.host, server.port) as (host, port),
+        ExitStack() as holding,
         asyncio.Runner() as runner,
     ):
         options = ["--host", host, "--port", str(port), "--data-dir", server.data_dir]
         if file is not None:
             options += ["--config", str(file)]
+        if server.admin_port is not None:
+            _, admin_port = holding.enter_context(held_port(server.admin_host, server.admin_port))
+            options += ["--admin-port", str(admin_port)]
 
         def command(number: int, link_fd: int) -> list[str]:
             # -P: what lies in the current folder is not to be imported, as it is not by the parent.
@@ -116,22 +136,24 @@ def _serve_with_workers(found: Configured, file: Path | None) -> int:
         return code
 
 
-async def _serve(found: Configured, bound: socket.socket) -> None:
+async def _serve(found: Configured, bound: socket.socket, admin: socket.socket | None) -> None:
     from inquiry_svc.service import open_service
     from inquiry_svc.web.server import listening, stop_signals
 
     with stop_signals() as stop:
         async with (
             open_service(found.settings, found.manager, found.offers) as service,
-            listening(service, bound),
+            listening(service, bound, admin),
         ):
             _spare_what_stays()
             _say_where(*bound.getsockname()[:2])
+            if admin is not None:
+                logger.info("metrics and administration on port %d", admin.getsockname()[1])
             await stop.wait()
     logger.info("stopped")
 
 
-async def _work(found: Configured, bound: socket.socket, link_fd: int) -> None:
+async def _work(found: Configured, bound: socket.socket, admin: socket.socket | None, link_fd: int) -> None:
     """The same for a worker, who is done as well when the parent is, or when told that a successor serves."""
     from inquiry_svc.service import open_service
     from inquiry_svc.web.server import listening, stop_signals
@@ -150,7 +172,7 @@ async def _work(found: Configured, bound: socket.socket, link_fd: int) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hand_over)
             membership.metrics = service.metrics
             service.numbers_of_all = membership.numbers_of_all  # before the first scrape: counters would go down
-            async with listening(service, bound):
+            async with listening(service, bound, admin):
                 _spare_what_stays()
                 await membership.ready()
                 logger.info("serving")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inquiry_svc.doctor import alertmanager, files, prometheus, service
+from inquiry_svc.doctor import alertmanager, callers, files, prometheus, service
 from inquiry_svc.doctor.findings import Check
 
 ALWAYS: Final = (
@@ -14,6 +14,7 @@ ALWAYS: Final = (
     Check("store", service.store),
     Check("disk", service.disk),
     Check("clock", service.clock),
+    Check("API keys", callers.api_keys),
     Check("scrape configuration", files.scrape_configuration),
     Check("rules", files.rules),
     Check("alertmanager.yml", files.alertmanager_configuration),

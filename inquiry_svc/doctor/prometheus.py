@@ -19,6 +19,8 @@ _CURES: Final[Mapping[str, str]] = {
     "connection refused": "start what should listen there, or correct the port in prometheus.yml and reload",
     "no such host": "correct the name in prometheus.yml and reload",
     "HTTP status 404": "correct metrics_path in prometheus.yml (it is /metrics) and reload",
+    "HTTP status 401": "give the job an API key in prometheus.yml (authorization, credentials_file) and reload",
+    "HTTP status 403": "give the job an API key with the scope metrics and reload",
     "deadline exceeded": "look why it is slow, or whether a firewall lies between",
 }
 

@@ -42,11 +42,17 @@ class Server:
     """How far its clock is before ours, to about a second; None where it does not say."""
     _client: aiohttp.ClientSession
     _named: URL
+    _headers: Mapping[str, str]
 
     async def text(self, path: str, **parameters: str) -> str:
         """Raises `Unanswered`."""
         try:
-            async with self._client.get(_at(self._named, path), params=parameters) as answer:
+            url = _at(self._named, path)
+            async with self._client.get(url, params=parameters, headers=self._headers) as answer:
+                if answer.status in (401, 403):
+                    raise Unanswered(
+                        f"{self.url}{path} answers {answer.status}: set client.key to one that may read it"
+                    )
                 if answer.status != 200:
                     raise Unanswered(f"{self.url}{path} answers {answer.status}")
                 return await answer.text()
@@ -176,7 +182,9 @@ async def _reach(client: aiohttp.ClientSession, name: str, wanted: Wanted) -> Se
         return tell(said, f"start it, or name its address with --{option}")
     if not _is(name, body):
         return wrong(f"what answers at {url} is no {_KINDS[name].title}", f"name its address with --{option}")
-    return Server(url, msgspec.json.decode(body), _ahead_s(date, asked_at), client, named)
+    key = wanted.settings.client.key if name == "service" else ""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return Server(url, msgspec.json.decode(body), _ahead_s(date, asked_at), client, named, headers)
 
 
 def _is(name: str, body: bytes) -> bool:

@@ -24,16 +24,20 @@ logger = logging.getLogger(__name__)
 PERIOD_S: Final = 2.0
 _TIMEOUT_S: Final = 5.0
 _PAGE: Final = Path(__file__).with_name("page")
-_ONLY_FROM_HERE: Final = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'"
+_ONLY_FROM_HERE: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @asynccontextmanager
 async def open_site(
-    url: str, dashboards: Sequence[Dashboard], *, period_s: float = PERIOD_S
+    url: str, dashboards: Sequence[Dashboard], *, key: str = "", period_s: float = PERIOD_S
 ) -> AsyncIterator[web.Application]:
-    """The application, scraping `url` while open."""
+    """The application, scraping `url` while open, with an API key where one is given."""
     history = History(dashboards)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), headers=headers) as client:
         task = asyncio.create_task(_scrape(client, url, history, period_s), name="dashboard scrapes")
         try:
             yield _application(url, dashboards, history)

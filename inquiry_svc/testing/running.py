@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +33,8 @@ class Running:
     """Where it listens, without a slash at the end."""
     client: aiohttp.ClientSession
     """Asks this service: `client.get("/api/v1/health")`."""
+    admin_url: str | None = None
+    """Where it listens besides, if `server.admin_port` is set."""
 
 
 @asynccontextmanager
@@ -50,7 +52,12 @@ async def running_service(
         wanted = {"server.data_dir": str(data_dir or folder), **IN_MEMORY, **(settings or {})}
         found, _ = load_settings(offers, options={tuple(key.split(".")): value for key, value in wanted.items()})
         async with open_service(found, manager, offers) as service:
-            with bound_socket(found.server.host, 0) as bound:
+            with ExitStack() as sockets:
+                bound = sockets.enter_context(bound_socket(found.server.host, 0))
+                admin, admin_url = None, None
+                if found.server.admin_port is not None:
+                    admin = sockets.enter_context(bound_socket(found.server.admin_host, 0))
+                    admin_url = f"http://{found.server.admin_host}:{admin.getsockname()[1]}"
                 url = f"http://{found.server.host}:{bound.getsockname()[1]}"
-                async with listening(service, bound), aiohttp.ClientSession(url) as client:
-                    yield Running(service, url, client)
+                async with listening(service, bound, admin), aiohttp.ClientSession(url) as client:
+                    yield Running(service, url, client, admin_url)

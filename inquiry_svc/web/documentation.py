@@ -17,16 +17,25 @@ from inquiry_svc.web.media_types import JSON, NDJSON, PROBLEM
 DOCUMENT: web.AppKey[bytes] = web.AppKey("openapi_document", bytes)
 
 _TEXT_HEADER: Final = {"schema": {"type": "string"}}
+_REFUSED: Final = (401, 403, 429)
+"""What any call may meet that takes a scope."""
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, as `inquiry-svc keys create` shows it."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same; it goes first."},
+}
 _WORDS: Final = {
     200: "Done.",
     201: "Committed.",
     400: "Not JSON.",
+    401: "Where the service has API keys: without one that is valid.",
+    403: "With a key that has another scope, or from a page of another origin.",
     404: "No such inquiry, or no explanation: `type` says which.",
     408: "The body came too slowly.",
     409: "Too late: `type` says for what.",
     413: "Too large.",
     415: "Another content type.",
     422: "Not valid: `errors` names each field.",
+    429: "Where the service has limits: too many requests. Try again after `Retry-After` seconds.",
     500: "A fault of the service; the inquiry was not stored.",
     503: "Try again after `Retry-After` seconds; nothing was acknowledged.",
 }
@@ -61,7 +70,8 @@ _ASSETS: Final = {
     "favicon-32x32.png": "image/png",
 }
 _ONLY_FROM_HERE: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -117,12 +127,13 @@ def openapi_document(endpoints: Sequence[Endpoint]) -> bytes:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
     }
     return msgspec.json.encode(document)
 
 
 def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
+    problems = (*endpoint.problems, *(_REFUSED if endpoint.scope is not None else ()))
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__ + ("_root" if endpoint.path == "/metrics" else ""),
         "summary": endpoint.summary,
@@ -130,8 +141,9 @@ def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
         "parameters": list(_parameters(endpoint, components)),
         "responses": {
             **{str(status): _answer(status, kind, endpoint) for status, kind in endpoint.answers.items()},
-            **{str(status): _answer(status, schemas.ProblemOut, endpoint, PROBLEM) for status in endpoint.problems},
+            **{str(status): _answer(status, schemas.ProblemOut, endpoint, PROBLEM) for status in problems},
         },
+        "security": [] if endpoint.scope is None else [{scheme: [endpoint.scope]} for scheme in _SCHEMES],
     }
     if endpoint.body is not None:
         operation["requestBody"] = {
@@ -167,8 +179,12 @@ def _answer(
     if content and endpoint.media_type == NDJSON and media_type is None:
         content = {"description": "Each line.", "anyOf": [content, _reference(schemas.ProblemOut)]}
     answer["content"] = {media_type or endpoint.media_type: {"schema": content} if content else {}}
-    if status == 503 and kind is schemas.ProblemOut:
+    if status in (429, 503) and kind is schemas.ProblemOut:
         answer["headers"]["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}}
+    if status == 401:
+        answer["headers"]["WWW-Authenticate"] = _TEXT_HEADER
+    if status == 429:
+        answer["headers"] |= {"RateLimit": _TEXT_HEADER, "RateLimit-Policy": _TEXT_HEADER}
     if status == 201:
         answer["headers"] |= {"Location": _TEXT_HEADER, "Idempotency-Replayed": _TEXT_HEADER}
     return answer

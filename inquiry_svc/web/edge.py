@@ -1,4 +1,7 @@
-"""What every request passes, in and out: its id, its measurement, its log line, errors made into problems, the stop."""
+"""What every request passes, in and out: its id, its measurement, its log line, errors made into problems, the stop.
+
+What changes what is stored leaves a line of the logger `inquiry_svc.audit`: who, what, and what came of it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
-from inquiry_svc.logs import REQUEST_ID
+from inquiry_svc.logs import AUDIT, REQUEST_ID
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
 from inquiry_svc.settings import LoggingSettings
+from inquiry_svc.web.access import CALLER
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipts
 
@@ -26,6 +30,10 @@ logger = logging.getLogger(__name__)
 UNMATCHED: Final = "__unmatched__"
 _REQUEST_ID_HEADER: Final = istr("X-Request-ID")
 _CONTENT_TYPE_OPTIONS: Final = istr("X-Content-Type-Options")
+_CROSS_ORIGIN_RESOURCE_POLICY: Final = istr("Cross-Origin-Resource-Policy")
+_REFERRER_POLICY: Final = istr("Referrer-Policy")
+_NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"
+"""What a browser may load for an answer that is no page."""
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,6 +47,8 @@ class Edge:
         self._receipts = receipts
         self._metrics = service.metrics
         self._logging = logging_settings
+        self.audited: dict[web.AbstractRoute, str] = {}
+        """The routes that leave a line of the audit, and what each is called there."""
         self._active = 0
         service.metrics.series(HTTP_REQUESTS_ACTIVE).follow(lambda: self._active)
         self._series: dict[tuple[str, str, int], tuple[CounterSeries, HistogramSeries]] = {}
@@ -72,6 +82,9 @@ class Edge:
             self._measure(request, status, duration_s)
             if self._leaves_a_line(status, duration_s):
                 _leave_line(request, status, duration_s)
+            action = self.audited.get(request.match_info.route)
+            if action is not None:
+                _audit(request, action, status)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
@@ -119,7 +132,7 @@ def _leave_line(request: web.Request, status: int, duration_s: float) -> None:
         logging.WARNING if status >= 500 else logging.INFO,
         "%s %s answered %d",
         *said.values(),
-        extra={**said, "duration_s": round(duration_s, 6)},
+        extra={**said, "duration_s": round(duration_s, 6), **_caller(request)},
     )
 
 
@@ -128,6 +141,37 @@ def mark(headers: MutableMapping[str, str], request_id: str) -> None:
     headers[_REQUEST_ID_HEADER] = request_id
     headers[hdrs.SERVER] = "inquiry-svc"
     headers[_CONTENT_TYPE_OPTIONS] = "nosniff"
+    headers[_REFERRER_POLICY] = "no-referrer"
+    headers[_CROSS_ORIGIN_RESOURCE_POLICY] = "same-origin"
+    if hdrs.CACHE_CONTROL not in headers:
+        headers[hdrs.CACHE_CONTROL] = "no-store"
+    if hdrs.CONTENT_SECURITY_POLICY not in headers:
+        headers[hdrs.CONTENT_SECURITY_POLICY] = _NOTHING
+
+
+def _caller(request: web.Request) -> dict[str, str]:
+    """For a line of the log: whose key it came with, if it came with one."""
+    key = request.get(CALLER)
+    return {} if key is None else {"caller": key.name, "key_id": key.key_id}
+
+
+def _audit(request: web.Request, action: str, status: int) -> None:
+    caller = _caller(request)
+    logging.getLogger(AUDIT).info(
+        "%s by %s: %s",
+        action,
+        caller.get("caller", "anyone"),
+        "done" if status < 400 else "refused" if status < 500 else "failed",
+        extra={
+            "action": action,
+            "caller": None,
+            "key_id": None,
+            **caller,
+            "address": request.remote,
+            "inquiry_id": request.match_info.get("inquiry_id"),
+            "status": status,
+        },
+    )
 
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from inquiry_svc.api_keys import Scope
 from inquiry_svc.intake import bodies
 from inquiry_svc.web import schemas
 from inquiry_svc.web.media_types import JSON
@@ -19,6 +20,8 @@ class Endpoint:
     method: str
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    scope: Scope | None
+    """What a key needs for it, where there are keys; None: nobody is asked."""
     summary: str
     answers: Mapping[int, type[schemas.Outgoing] | None]
     """The type of each answer that is not a problem; None where it is not JSON."""
@@ -29,3 +32,5 @@ class Endpoint:
     idempotent: bool = False
     """Takes an `Idempotency-Key`."""
     media_type: str = JSON
+    audited: bool = False
+    """It changes what is stored, and leaves a line that says who did it."""

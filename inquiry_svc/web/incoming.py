@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import hdrs, web
@@ -31,15 +32,24 @@ IncomingT = TypeVar("IncomingT", bound=Incoming)
 class Refusal(Exception):
     """The client must change the request: `status` says in what way, `faults` where.
 
-    `closes`: the connection is of no further use.
+    `closes`: the connection is of no further use. `headers` are the answer's own.
     """
 
-    def __init__(self, status: int, detail: str, faults: Sequence[Fault] = (), *, closes: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        faults: Sequence[Fault] = (),
+        *,
+        closes: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.faults = faults
         self.closes = closes
+        self.headers = headers or {}
 
 
 async def read_body(request: web.Request, kind: type[IncomingT]) -> IncomingT:
@@ -49,8 +59,21 @@ async def read_body(request: web.Request, kind: type[IncomingT]) -> IncomingT:
 
 
 async def read_optional_body(request: web.Request, kind: type[IncomingT]) -> IncomingT:
-    """The same, but where nothing is sent, of whatever content type, the defaults of `kind`."""
-    return await read_body(request, kind) if await _read(request) else kind()
+    """The same, but where nothing is sent, of whatever content type, the defaults of `kind`.
+
+    A browser would send that for a page of any origin, without asking first: raises `Refusal` 403 for those.
+    """
+    if await _read(request):
+        return await read_body(request, kind)
+    _refuse_other_origins(request)
+    return kind()
+
+
+def _refuse_other_origins(request: web.Request) -> None:
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None or origin in request.app[LIMITS].allowed_origins or urlsplit(origin).netloc == request.host:
+        return
+    raise Refusal(403, "pages of other origins may not do that; [server] allowed_origins names those that may")
 
 
 def require_content_type(request: web.Request, wanted: str) -> None:

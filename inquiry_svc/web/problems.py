@@ -77,8 +77,10 @@ def problem_response(error: BaseException, request_id: str) -> web.Response:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = error.headers["Allow"]
-    if isinstance(error, Refusal) and error.closes:
-        response.force_close()
+    if isinstance(error, Refusal):
+        response.headers.update(error.headers)
+        if error.closes:
+            response.force_close()
     return response
 
 

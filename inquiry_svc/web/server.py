@@ -1,4 +1,4 @@
-"""The listening port, from the first accepted connection to the last answered request."""
+"""The listening ports, from the first accepted connection to the last answered request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from inquiry_svc.api_keys import KeysInUse
 from inquiry_svc.service import Service
-from inquiry_svc.web.app import build_app
+from inquiry_svc.settings import ServerSettings
+from inquiry_svc.web.access import refuse_to_be_open
+from inquiry_svc.web.app import Apps
 from inquiry_svc.web.port import last_accepted, refused
 from inquiry_svc.web.protocol import HttpProtocol
 from inquiry_svc.web.receipt import Receipts
@@ -26,64 +30,95 @@ _LAST_READ_S: Final = 0.1
 
 
 @asynccontextmanager
-async def listening(service: Service, bound: socket.socket) -> AsyncIterator[None]:
-    """Serve HTTP on the socket while open.
+async def listening(service: Service, bound: socket.socket, admin: socket.socket | None = None) -> AsyncIterator[None]:
+    """Serve HTTP on the sockets while open; `admin` is the one of `admin_port`, where that is set.
 
     Leaving drains: readiness says 503 for `announce_stop_s` while each answer asks its client to connect anew, then
-    the port closes, and what was accepted is answered for up to `stop_timeout_s`. Where a successor serves already,
-    the port closes first: newcomers are the successor's.
+    the ports close, and what was accepted is answered for up to `stop_timeout_s`. Where a successor serves already,
+    the ports close first: newcomers are the successor's. Raises `ConfigurationError` for what is set up wrongly, and
+    where callers from elsewhere would need no key.
     """
     settings = service.settings.server
+    refuse_to_be_open(service.settings, bound.getsockname()[0], setting="server.host")
+    if admin is not None:
+        refuse_to_be_open(service.settings, admin.getsockname()[0], setting="server.admin_host")
+    keys_file = service.settings.auth.keys_file
+    keys = KeysInUse(Path(keys_file), service.metrics) if keys_file else None
     receipts = Receipts(settings, service.metrics)
-    app = build_app(service, receipts)
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        handler_cancellation=True,
-        shutdown_timeout=settings.stop_timeout_s / 2,  # waited twice: for handlers, then for those it breaks off
-    )
-    await runner.setup()
-    connections = runner.server
-    assert connections is not None
-    loop = asyncio.get_running_loop()
-
-    def make_protocol() -> asyncio.Protocol:
-        no_access_log: Any = None  # aiohttp's types don't know that it may be turned off
-        return receipts.protocol(
-            HttpProtocol(
-                connections,
-                loop=loop,
-                access_log=no_access_log,
-                keepalive_timeout=settings.keepalive_timeout_s,
-            )
-        )
-
+    apps = Apps(service, receipts, keys)
+    doors = [_Door(apps.main, bound, receipts, settings)]
+    if apps.admin is not None and admin is not None:
+        doors.append(_Door(apps.admin, admin, receipts, settings))
     try:
-        port = await loop.create_server(make_protocol, sock=bound, backlog=_BACKLOG)
-    except OSError as error:
-        host, port_number = bound.getsockname()[:2]
-        raise refused(host, port_number, error) from error
-
-    async def close_port() -> None:
-        if port.is_serving():
-            waiting = last_accepted(bound)
-            port.close()
-            for connection in waiting:
-                await loop.connect_accepted_socket(make_protocol, connection)
-
-    try:
-        async with receipts.sweeping():
+        for door in doors:
+            await door.open()
+        async with receipts.sweeping(), nullcontext() if keys is None else keys.kept_current():
             yield
             service.begin_to_stop()
             if service.handing_over:
-                await close_port()
+                for door in doors:
+                    await door.close_port()
             logger.info("stopping: not ready any more")
             await asyncio.sleep(settings.announce_stop_s)
     finally:
         service.begin_to_stop()
-        await close_port()
+        for door in doors:
+            await door.close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
-        await runner.cleanup()
+        await asyncio.gather(*(door.drain() for door in doors))
+
+
+class _Door:
+    """One port, and the application behind it."""
+
+    def __init__(
+        self, app: web.Application, bound: socket.socket, receipts: Receipts, settings: ServerSettings
+    ) -> None:
+        self._bound = bound
+        self._receipts = receipts
+        self._settings = settings
+        self._port: asyncio.Server | None = None
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=settings.stop_timeout_s / 2,  # waited twice: for handlers, then for those it breaks off
+        )
+
+    async def open(self) -> None:
+        """Raises `ConfigurationError` when the port can't be had."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        try:
+            self._port = await loop.create_server(self._protocol, sock=self._bound, backlog=_BACKLOG)
+        except OSError as error:
+            host, port_number = self._bound.getsockname()[:2]
+            raise refused(host, port_number, error) from error
+
+    def _protocol(self) -> asyncio.Protocol:
+        connections = self._runner.server
+        assert connections is not None
+        no_access_log: Any = None  # aiohttp's types don't know that it may be turned off
+        return self._receipts.protocol(
+            HttpProtocol(
+                connections,
+                loop=asyncio.get_running_loop(),
+                access_log=no_access_log,
+                keepalive_timeout=self._settings.keepalive_timeout_s,
+            )
+        )
+
+    async def close_port(self) -> None:
+        """Nobody is let in any more but those who were connected already."""
+        if self._port is not None and self._port.is_serving():
+            waiting = last_accepted(self._bound)
+            self._port.close()
+            for connection in waiting:
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    async def drain(self) -> None:
+        """Answer what was accepted."""
+        await self._runner.cleanup()
 
 
 @contextmanager

@@ -101,5 +101,17 @@ SYSTEM_HEALTH: Final = Dashboard(
             },
             limits=Above(1, 10),
         ),
+        Panel(
+            "Who is refused?",
+            "events/s",
+            "Requests refused before they were read, by the reason: no API key, an unknown or expired one, one without "
+            "the scope, too many. Some without a key is what the internet is like; a caller of yours is in the log.",
+            {
+                "{{reason}}": "sum by (reason) "
+                '(rate(http_requests_refused_total{job="inquiry-svc"}[$__rate_interval]))',
+                "keys not read": "sum(rate("
+                'api_keys_reads_total{job="inquiry-svc", result="failed"}[$__rate_interval]))',
+            },
+        ),
     ),
 )

@@ -13,7 +13,8 @@ from tests.servers import free_port
 
 
 async def test_it_finds_the_service_by_the_same_configuration(tmp_path: Path) -> None:
-    async with serving(tmp_path, "--host", "0.0.0.0") as service:
+    open_to_others = {"INQUIRY_AUTH__ANYONE_MAY_CALL": "true"}
+    async with serving(tmp_path, "--host", "0.0.0.0", environ=open_to_others) as service:
         environ = {"INQUIRY_SERVER__HOST": "0.0.0.0", "INQUIRY_SERVER__PORT": service.url.rsplit(":", 1)[1]}
         asked = await asyncio.to_thread(run_command, "health", environ={**environ, "http_proxy": "http://127.0.0.1:9"})
     assert asked == (0, "ready\n", "")

@@ -16,6 +16,7 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.api_keys import bearing, written_keys
 from tests.deployment import rendered
 from tests.image import Image, built
 from tests.servers import free_port
@@ -39,7 +40,8 @@ def image() -> Iterator[Image]:
 
 def environ_of(image: Image, port: int, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The image's own variables and no others: no HOME either."""
-    return {**image.environ, "INQUIRY_SERVER__PORT": str(port), **(more or {})}
+    asked_in_front = {"INQUIRY_AUTH__ANYONE_MAY_CALL": "true"}
+    return {**image.environ, "INQUIRY_SERVER__PORT": str(port), **(asked_in_front if more is None else more)}
 
 
 async def is_healthy(image: Image, port: int) -> bool:
@@ -74,6 +76,17 @@ async def container(
                 child.kill()
             started.kill()
             await started.wait()
+
+
+async def test_it_does_not_start_open_to_others_unless_told_to(image: Image) -> None:
+    done = await asyncio.create_subprocess_exec(
+        *image.contained([*image.entry_point, *image.command]),
+        env=environ_of(image, free_port(), {}),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(START_LIMIT_S):
+        _, said = await done.communicate()
+    assert (done.returncode, b"there are no API keys" in said) == (2, True), said
 
 
 async def submit_until_refused(session: aiohttp.ClientSession, acknowledged: list[str]) -> None:
@@ -148,7 +161,11 @@ def test_its_size_is_that_of_a_service_without_training(image: Image) -> None:
 def test_as_a_cluster_runs_it_the_migration_alone_brings_the_schema(image: Image) -> None:
     [variables] = [each["data"] for each in rendered("overlays/development") if each["kind"] == "ConfigMap"]
     secret = image.folder / "postgres-url"
-    given = {name: str(secret) if name.endswith("_FILE") else value for name, value in variables.items()}
+    key = written_keys(image.folder / "api-keys", {"reader": ("read",)})["reader"]
+    given = {
+        name: str(image.folder / Path(value).name) if name.endswith("_FILE") else value
+        for name, value in variables.items()
+    }
 
     def ended(command: str) -> tuple[int, str]:
         done = subprocess.run(
@@ -169,13 +186,16 @@ def test_as_a_cluster_runs_it_the_migration_alone_brings_the_schema(image: Image
         for what in ("applied migration 1", "no migration was due"):
             code, said = ended("migrate")
             assert (code, what in said) == (0, True), said
-        asyncio.run(_serves(image, given))
+        asyncio.run(_serves(image, given, key))
 
 
-async def _serves(image: Image, given: Mapping[str, str]) -> None:
+async def _serves(image: Image, given: Mapping[str, str], key: str) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession(url) as session, container(image, port, more=given) as first:
         async with session.get("/api/v1/health") as answer:
             assert (await answer.json())["components"]["database"]["provider"] == "postgres"
+        for headers, wanted in (({}, 401), (bearing(key), 200)):
+            async with session.get("/api/v1/stats", headers=headers) as answer:
+                assert answer.status == wanted
         first.send_signal(signal.SIGTERM)

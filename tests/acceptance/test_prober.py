@@ -14,6 +14,7 @@ import yaml
 from tests.acceptance.altered_answers import altered_answers
 from tests.acceptance.serving import serving
 from tests.acceptance.watched_site import running
+from tests.api_keys import written_keys
 from tests.servers import free_port
 from tests.servers.prometheus import program
 from tests.servers.scraping import Prometheus, prometheus
@@ -23,10 +24,10 @@ LIMIT_S: Final = 60.0
 
 
 @asynccontextmanager
-async def probing(url: str, folder: Path) -> AsyncIterator[Prometheus]:
+async def probing(url: str, folder: Path, config: Path = SHIPPED / "blackbox.yml") -> AsyncIterator[Prometheus]:
     """A Prometheus with the shipped job, and a prober, that ask this address while open."""
     port = free_port()
-    command = [program("blackbox-exporter"), f"--config.file={SHIPPED / 'blackbox.yml'}"]
+    command = [program("blackbox-exporter"), f"--config.file={config}"]
     targets = folder / "probes.yml"
     targets.write_text(yaml.safe_dump([{"targets": [f"{url}/api/v1/inquiries/classify"]}]))
     job = {**shipped_job(), "scrape_interval": "1s", "file_sd_configs": [{"files": [str(targets)]}]}
@@ -49,6 +50,21 @@ async def await_success(server: Prometheus, value: float) -> None:
             if [each for _, each in await server.ask('probe_success{job="inquiry-svc-probe"}')] == [value]:
                 return
             await asyncio.sleep(0.1)
+
+
+async def test_with_a_key_of_its_own_it_is_let_in(tmp_path: Path) -> None:
+    key = tmp_path / "prober-key"
+    key.write_text(written_keys(tmp_path / "keys", {"prober": ("submit",)})["prober"])
+    shipped = (SHIPPED / "blackbox.yml").read_text()
+    assert "# authorization: {credentials_file: /etc/prometheus/prober-key}" in shipped
+    config = shipped.replace("# authorization:", "authorization:").replace("/etc/prometheus/prober-key", str(key))
+    (tmp_path / "blackbox.yml").write_text(config)
+    environ = {"INQUIRY_AUTH__KEYS_FILE": str(tmp_path / "keys")}
+    async with (
+        serving(tmp_path / "data", environ=environ) as service,
+        probing(service.url, tmp_path, tmp_path / "blackbox.yml") as server,
+    ):
+        await await_success(server, 1)
 
 
 async def test_an_inquiry_from_outside_is_classified_and_a_service_that_is_killed_is_noticed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from inquiry_svc.api_keys import read_keys
 from tests.deployment import DEPLOY, ROOT, VERSION, compose, seconds, settings_there, written_secrets
 from tests.servers.prometheus import run_program
 
@@ -62,13 +63,14 @@ def test_stores_are_reached_by_the_service_alone() -> None:
 
 def test_every_secret_is_written_by_chance_read_from_a_file_and_used(tmp_path: Path) -> None:
     written, again = (written_secrets(tmp_path / name) for name in ("one", "two"))
-    assert COMPOSE["secrets"] == {name: {"file": f"secrets/{name}"} for name in written}
+    for_people = {"admin-key"}
+    assert COMPOSE["secrets"] == {name: {"file": f"secrets/{name}"} for name in written.keys() - for_people}
     used = [
         each if isinstance(each, str) else each["source"]
         for service in SERVICES.values()
         for each in service.get("secrets", [])
     ]
-    assert sorted(used) == sorted(written)
+    assert sorted(used) == sorted(written.keys() - for_people)
     made_up = written.keys() - {"smtp-password", "slack-webhook-url"}
     assert [name for name in made_up if written[name].read_text() == again[name].read_text()] == []
     variables = [name for each in SERVICES.values() for name in each.get("environment", {})]
@@ -103,18 +105,34 @@ def test_the_services_variables_are_settings_and_lead_to_the_stores_here(tmp_pat
     assert (settings.store.provider, settings.cache.provider) == ("postgres", "redis")
     assert "@postgres:5432/inquiries" in settings.of_providers["store", "postgres"].url
     assert "@redis:6379/0" in settings.of_providers["cache", "redis"].url
+    assert not settings.auth.anyone_may_call
+    assert {key.name: set(key.scopes) for key in read_keys(Path(settings.auth.keys_file)).by_id.values()} == {
+        "admin": {"admin"},
+        "prometheus": {"metrics"},
+    }
     assert OURS["ports"] == [f"127.0.0.1:8000:{settings.server.port}"]
     assert OURS["volumes"] == [f"service:{settings.server.data_dir}"]
     assert OURS["image"] == f"inquiry-svc:{VERSION}"
     assert seconds(OURS["stop_grace_period"]) > settings.server.announce_stop_s + settings.server.stop_timeout_s + 1
 
 
-def test_prometheus_is_configured_as_on_one_machine_but_for_the_names_of_its_targets() -> None:
+def test_each_key_that_is_written_fits_its_line(tmp_path: Path) -> None:
+    written = written_secrets(tmp_path / "secrets")
+    ring = read_keys(written["api-keys"])
+    for name in ("admin", "prometheus"):
+        found = ring.find(written[f"{name}-key"].read_text())
+        assert found is not None
+        assert found.name == name
+
+
+def test_prometheus_is_configured_as_on_one_machine_but_for_its_key_and_the_names_of_its_targets() -> None:
     here, there = (
         yaml.safe_load((ROOT / name).read_text())
         for name in ("deploy/compose/prometheus.yml", "monitoring/prometheus/prometheus.yml")
     )
     there["scrape_configs"] = [job for job in there["scrape_configs"] if job["job_name"] != "inquiry-svc-probe"]
+    keys = [job.pop("authorization") for job in here["scrape_configs"] if job["job_name"] == "inquiry-svc"]
+    assert keys == [{"credentials_file": "secrets/prometheus-key"}]
     assert _without_hosts(here) == _without_hosts(there)
     targets = re.findall(r"targets: \[(\S+):(\d+)\]", (DEPLOY / "compose/prometheus.yml").read_text())
     assert {host for host, _ in targets} <= SERVICES.keys() | {"127.0.0.1"}
@@ -135,6 +153,9 @@ def test_prometheus_finds_its_files_where_they_are_mounted(tmp_path: Path) -> No
         if source.startswith("."):
             (tmp_path / target[1:]).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(DEPLOY / source, tmp_path / target[1:])
+    for each in SERVICES["prometheus"]["secrets"]:
+        (tmp_path / each["target"][1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each["target"][1:]).write_text("inq_")
     file = re.sub("^--config.file=/", "", SERVICES["prometheus"]["command"][0])
     code, said = run_program("promtool", ["check", "config", "--lint=all", "--lint-fatal", file], folder=tmp_path)
     assert code == 0, said

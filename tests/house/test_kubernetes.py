@@ -151,6 +151,9 @@ def test_the_service_and_its_migration_run_this_release_with_settings_that_exist
         assert settings.of_providers["store", "postgres"].url == "postgresql://secret"
         assert settings.of_providers["store", "postgres"].migrate_at_start is False
         assert settings.server.workers == 1
+        assert settings.auth.keys_file
+        assert not settings.auth.anyone_may_call
+        assert settings.auth.open_metrics, "the mesh's agent reads them without a key"
         assert settings.server.data_dir in {each["mountPath"] for each in container["volumeMounts"]}
 
 

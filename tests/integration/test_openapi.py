@@ -78,7 +78,10 @@ async def _submitted(running: Running) -> str:
 
 
 def _call_at_random(url: str, endpoint: Endpoint, known_id: str, chosen: int) -> None:
-    schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
+    schema = schemathesis.openapi.from_dict(
+        _without_keys(requests.get(f"{url}/api/v1/openapi.json", timeout=10).json())
+    )
+    schema.config.update(base_url=url)
     operation = schema[endpoint.path][endpoint.method]
     excluded = _EXCLUDED | ({"negative_data_rejection"} if endpoint.handler is bulk else set())
     checks: list[Any] = [check for check in CHECKS.get_all() if check.__name__ not in excluded]
@@ -106,6 +109,15 @@ def _call_at_random(url: str, endpoint: Endpoint, known_id: str, chosen: int) ->
         call()
 
 
+def _without_keys(document: dict[str, Any]) -> dict[str, Any]:
+    """The service here has none. That it holds callers to them where it has: tests/acceptance/test_http_access.py."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            del operation["security"]
+    del document["components"]["securitySchemes"]
+    return document
+
+
 def _accepts_what_is_valid(context: CheckContext, response: Response, case: Case[Any]) -> None:
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 422:
         return
@@ -121,7 +133,7 @@ async def test_the_document_names_every_route_and_no_other_host() -> None:
     assert document["openapi"].startswith("3.1")
     found = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert found == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
-    assert "http" not in text.replace("http_", ""), "the page must work offline"
+    assert "://" not in text, "the page must work offline"
 
 
 async def test_each_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from msgspec import Meta
 
+from inquiry_svc.api_keys import needs
 from inquiry_svc.contracts import Classifier, Host, Provider
 from inquiry_svc.events import Stored
 from inquiry_svc.hookspecs import hookimpl
@@ -83,6 +84,7 @@ def register_classifiers() -> Iterable[Provider[Classifier]]:
 
 @hookimpl
 def register_routes(service: Service) -> Iterable[web.AbstractRouteDef]:
+    @needs("metrics")
     async def business(request: web.Request) -> web.Response:
         family = next(family for family in service.metrics.snapshot() if family.metric is BUSINESS)
         return web.json_response({"/".join(labels): value for labels, value in family.values.items() if value})
