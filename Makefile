@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
+# Not for training, which no image is for, nor for the console, whose image has a lock of its own.
 SERVING := alerts cloudwatch otlp postgres redis traces
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
@@ -63,6 +64,8 @@ lock: $(VENV)/.uv  ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --no-annotate --output-file requirements/run.lock
 	$(UV) pip compile pyproject.toml --universal $(addprefix --extra ,$(SERVING)) --constraint requirements/run.lock \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/image.lock
+	$(UV) pip compile pyproject.toml --universal --extra streamlit --constraint requirements/run.lock --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements/console.lock
 
 clean:  ## Forget everything that was made here, but no data
 	rm -rf $(VENV) $(FAST)/*.so *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

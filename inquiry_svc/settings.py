@@ -177,6 +177,20 @@ class DoctorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The page of `inquiry-svc console`, a client of the service. The service itself does not read it."""
+
+    url: str = "http://127.0.0.1:8000"
+    """The service."""
+    api_key: Secret = ""
+    """Sent with each request, for a service that wants one. Whoever reaches the page acts with it."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8501
+    timeout_s: Seconds = 5.0
+    """For each answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration."""
 
@@ -193,6 +207,7 @@ class Settings:
     tracing: TracingSettings = field(default_factory=TracingSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """The settings of each installed provider, by section and name."""
 
