@@ -1,4 +1,4 @@
-"""The console's image, run as compose.yaml runs it: on a root that can't be written, with its libraries and no others."""
+"""The console's image, run as compose.yaml runs it: on a root that can't be written, with its libraries alone."""
 
 from __future__ import annotations
 
