@@ -42,9 +42,13 @@ def _serve(settings: ConsoleSettings) -> None:
     from inquiry_svc.console import app
     from inquiry_svc.web.port import bound_socket
 
+    asked = settings.url.rstrip("/")
+    if not asked.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"console.url {settings.url!r} is no address of a service; give one like http://127.0.0.1:8000"
+        )
     with bound_socket(settings.host, settings.port):
         pass  # Streamlit would take the next one
-    asked = settings.url.rstrip("/")
     click.echo(f"http://{settings.host}:{settings.port} shows {asked}")
     bootstrap.load_config_options(
         {

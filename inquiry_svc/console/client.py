@@ -81,7 +81,7 @@ class Client:
             except requests.ConnectionError as error:
                 raise NoAnswer("nobody listens there, or the connection broke") from error
             except (requests.RequestException, ValueError) as error:
-                raise NoAnswer(f"it can't be asked: {error}") from error
+                raise NoAnswer(f"asking it ended in {type(error).__name__}") from error
 
     @staticmethod
     def _accepted(answer: requests.Response) -> requests.Response:

@@ -49,7 +49,9 @@ def _queue(name: str) -> None:
     with st.container(horizontal=True):
         if st.button("Take the next", type="primary", disabled=not name, icon=":material/play_arrow:"):
             claimed = client().post("/reviews/claim", out.ClaimedOut, {"reviewer": name})
-            _hold(claimed.items[0] if claimed.items else None)
+            if claimed.items:
+                _hold(claimed.items[0])
+            st.info("Others hold all that waits.", icon=":material/group:")
         st.button("Look again", icon=":material/refresh:")
     more = " or more" if page.next_cursor is not None else ""
     st.markdown(f"**{len(page.items)}{more} wait, the most pressing first**")

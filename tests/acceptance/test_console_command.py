@@ -59,6 +59,12 @@ def test_a_port_that_is_taken_is_said_to_be() -> None:
     assert f"can't listen on 127.0.0.1 port {port}" in err
 
 
+def test_an_address_without_a_scheme_is_refused() -> None:
+    code, out, err = run_command("console", "--url", "localhost:8000")
+    assert (code, out) == (2, "")
+    assert "console.url 'localhost:8000' is no address of a service; give one like http://" in err
+
+
 def test_its_key_is_never_shown() -> None:
     code, out, err = run_command("config", environ={"INQUIRY_CONSOLE__API_KEY": KEY})
     assert code == 0, err

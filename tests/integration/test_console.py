@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +16,12 @@ from streamlit.testing.v1 import AppTest
 
 from inquiry_svc.console import app, charts, overview
 from inquiry_svc.console.showing import plain
+from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.inquiries import Text, Verdict
+from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
+from inquiry_svc_plugins.stores.memory import MemoryStore
 from tests.servers import free_port
 
 APP: Final = Path(app.__file__)
@@ -202,6 +206,17 @@ async def test_what_another_holds_is_shown_as_theirs_and_what_was_lost_is_let_go
     assert not [each for each in page.button if each.label == "Take this one"]
 
 
+async def test_who_finds_all_held_by_others_is_told(running: Running, console: Console) -> None:
+    await submit(running)
+    async with running.client.post("/api/v1/reviews/claim", json={"reviewer": "Ben"}) as answer:
+        assert len((await answer.json())["items"]) == 1
+    page = await console(running.url, "reviews.py")
+    page.text_input(key="reviewer").set_value("Ana")
+    await run(page)
+    await click(page, "Take the next")
+    assert texts(page.info) == ["Others hold all that waits."]
+
+
 async def test_inquiries_are_filtered_paged_opened_and_answered(running: Running, console: Console) -> None:
     for number in range(51):
         await submit(running, subject=f"number {number}")
@@ -255,6 +270,44 @@ async def test_a_service_that_does_not_answer_is_said_not_to(console: Console, p
     shown = await console(url, page)
     assert f"`{url}` can't be reached" in shown.error[0].value
     assert "inquiry-svc serve" in shown.markdown[-1].value
+
+
+async def no_answer(_: Sequence[Text]) -> Sequence[Verdict]:
+    raise RuntimeError("broken on purpose")
+
+
+async def test_a_service_that_lives_on_its_fallback_is_said_to_be_degraded(console: Console) -> None:
+    settings = {"classifier.provider": "given"}
+    async with running_service(settings, plugins=[Offering(classifier=FunctionClassifier(no_answer))]) as running:
+        await submit(running)
+        page = await console(running.url)
+        assert "degraded" in page.warning[0].value
+        assert "classifier" in page.warning[0].value
+        assert tiles(page)["Inquiries, 24 hours"] == "1"
+
+
+class LostStore(MemoryStore):
+    """Is away once `lost` is set."""
+
+    lost = False
+
+    async def check(self) -> None:
+        if self.lost:
+            raise StoreUnavailable("lost on purpose")
+
+
+async def test_a_service_that_can_not_serve_is_said_not_to(console: Console) -> None:
+    store = LostStore()
+    async with running_service({"store.provider": "given"}, plugins=[Offering(store=store)]) as running:
+        store.lost = True
+        async with asyncio.timeout(20):
+            while True:
+                async with running.client.get("/api/v1/health") as answer:
+                    if answer.status == 503:
+                        break
+                await asyncio.sleep(0.05)
+        page = await console(running.url)
+        assert "can't serve: database unhealthy" in page.error[0].value
 
 
 class Guarded:
