@@ -78,7 +78,7 @@ def test_the_task_runs_the_image_as_the_image_says() -> None:
     assert json.dumps(CONTAINER["Command"]) == of_kind("CMD", final)[0]
     options, _, command = of_kind("HEALTHCHECK", final)[0].partition("CMD ")
     check = CONTAINER["HealthCheck"]
-    assert check["Command"] == ["CMD", *json.loads(command)]
+    assert check["Command"] == ["CMD", *json.loads(command), "--live"]
     said = {name: int(value) for name, value in re.findall(r"--([\w-]+)=(\d+)s", options)}
     assert said == {"interval": check["Interval"], "timeout": check["Timeout"], "start-period": check["StartPeriod"]}
     assert CONTAINER["User"] == of_kind("USER", final)[0]
@@ -95,7 +95,7 @@ def test_its_variables_are_settings_that_it_starts_with_and_its_secrets_are_in_n
     assert CONTAINER["StopTimeout"] > SETTINGS.server.announce_stop_s + SETTINGS.server.stop_timeout_s + 1
 
 
-def test_the_load_balancer_leads_to_the_port_and_asks_whether_it_is_ready() -> None:
+def test_the_load_balancer_leads_to_the_port_and_asks_only_whether_it_lives() -> None:
     [targets] = of_type(SERVICE, "AWS::ElasticLoadBalancingV2::TargetGroup").values()
     [service] = of_type(SERVICE, "AWS::ECS::Service").values()
     [balancer] = of_type(SERVICE, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
@@ -103,7 +103,7 @@ def test_the_load_balancer_leads_to_the_port_and_asks_whether_it_is_ready() -> N
     assert [each["ContainerPort"] for each in CONTAINER["PortMappings"]] == [port]
     assert [each["ContainerPort"] for each in service["LoadBalancers"]] == [port] == [targets["Port"]]
     assert SERVICE["TaskGroup"]["Properties"]["SecurityGroupIngress"][0]["FromPort"] == port
-    assert targets["HealthCheckPath"] in {each.path for each in ENDPOINTS}
+    assert targets["HealthCheckPath"] in {each.path for each in ENDPOINTS if each.path.endswith("/live")}
     attributes = {each["Key"]: each["Value"] for each in balancer["LoadBalancerAttributes"]}
     assert int(attributes["idle_timeout.timeout_seconds"]) < ServerSettings().keepalive_timeout_s
 
@@ -285,7 +285,7 @@ def test_the_task_is_taken(region: str) -> None:
     kept = ecs.describe_task_definition(taskDefinition="inquiry-svc")["taskDefinition"]
     [container] = kept["containerDefinitions"]
     assert container["image"] == GIVEN["Image"]
-    assert container["healthCheck"]["command"] == ["CMD", "inquiry-svc", "health"]
+    assert container["healthCheck"]["command"] == ["CMD", "inquiry-svc", "health", "--live"]
     assert kept["requiresCompatibilities"] == ["FARGATE"]
 
 
