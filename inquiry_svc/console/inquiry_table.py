@@ -12,7 +12,7 @@ from inquiry_svc.web import schemas as out
 
 _COLUMNS: Final = {
     "Received": st.column_config.DatetimeColumn(format="D MMM HH:mm", width=110),
-    "Inquiry": st.column_config.TextColumn(width=280),
+    "Inquiry": st.column_config.TextColumn(width=230),
     "Sure": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent", width=90),
     "Priority": st.column_config.NumberColumn(format="%d"),
 }

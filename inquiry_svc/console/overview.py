@@ -24,6 +24,8 @@ from inquiry_svc.web import schemas as out
 REFRESH_S: Final = 5.0
 LATEST: Final = 200
 """As many as the service gives at once."""
+_ENOUGH: Final = 20
+"""Inquiries: against fewer a change is chance. Source: the alerts' own (alerting/rules/routing.yaml)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,7 @@ def _health(found: out.HealthOut) -> None:
 
 
 def _tiles(name: str, now: out.StatsOut, with_before: out.StatsOut, latest: Sequence[out.InquiryOut]) -> None:
-    before = with_before.total_inquiries - now.total_inquiries
-    escalated_before = with_before.escalated_inquiries - now.escalated_inquiries
-    more = f"{now.total_inquiries / before - 1:+.0%}" if before else None
-    worse = (
-        f"{100 * (now.escalation_rate - escalated_before / before):+.1f} points"
-        if before and now.escalation_rate is not None
-        else None
-    )
+    more, worse = changes(now, with_before)
     sure = statistics.fmean(each.category.confidence for each in latest) if latest else None
     priority = "-" if now.average_priority_score is None else f"{now.average_priority_score:.0f}"
     with st.container(horizontal=True):
@@ -147,6 +142,15 @@ def _tiles(name: str, now: out.StatsOut, with_before: out.StatsOut, latest: Sequ
             help=f"The mean for the category, of the latest {len(latest)}; the goal is over 70 %.",
         )
         st.metric("Priority", priority, border=True, height="stretch", help="The mean, of 0 to 100.")
+
+
+def changes(now: out.StatsOut, with_before: out.StatsOut) -> tuple[str | None, str | None]:
+    """How many more inquiries than in the period before, and how much more of them escalated; None against too few."""
+    before = with_before.total_inquiries - now.total_inquiries
+    if before < _ENOUGH or now.escalation_rate is None:
+        return None, None
+    escalated_before = (with_before.escalated_inquiries - now.escalated_inquiries) / before
+    return f"{now.total_inquiries / before - 1:+.0%}", f"{100 * (now.escalation_rate - escalated_before):+.1f} points"
 
 
 def _volume(asked: Client, period: Period, now: datetime) -> Sequence[tuple[str, Mapping[str, int]]]:

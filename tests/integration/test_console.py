@@ -21,6 +21,7 @@ from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Text, Verdict
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
+from inquiry_svc.web import schemas as out
 from inquiry_svc_plugins.stores.memory import MemoryStore
 from tests.servers import free_port
 
@@ -332,6 +333,26 @@ async def test_an_api_key_is_sent_and_a_missing_one_is_asked_for(console: Consol
         page = await console(running.url, api_key=KEY)
         assert tiles(page)["Inquiries, 24 hours"] == "0"
         assert len(page.error) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "both", "shown"),
+    [
+        ((30, 6), (50, 7), ("+50%", "+15.0 points")),
+        ((10, 0), (30, 2), ("-50%", "-10.0 points")),
+        ((30, 6), (49, 7), (None, None)),
+        ((0, 0), (40, 2), (None, None)),
+    ],
+)
+def test_a_change_is_shown_against_a_period_that_had_enough(
+    now: tuple[int, int], both: tuple[int, int], shown: tuple[str | None, str | None]
+) -> None:
+    assert overview.changes(stats_of(*now), stats_of(*both)) == shown
+
+
+def stats_of(total: int, escalated: int) -> out.StatsOut:
+    rate = escalated / total if total else None
+    return out.StatsOut(1, total, total, escalated, rate, 0, {}, {}, {}, {}, None, None)
 
 
 @pytest.mark.parametrize(
