@@ -5,18 +5,22 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(BIN)/uv --quiet --no-config
 PORT ?= 8000
+# Not for training, which no image is for, nor for the console, whose image has a lock of its own.
 SERVING := alerts cloudwatch otlp postgres redis traces
 CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run test check format alerts dashboards bench bench-quick soak model metrics lock clean
+.PHONY: help run console test check format alerts dashboards bench bench-quick soak model metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run  ## Serve on http://127.0.0.1:8000 with the embedded store
 	$(BIN)/inquiry-svc serve --port $(PORT)
+
+console: $(VENV)/.console  ## The support team's page on http://127.0.0.1:8501, beside `make run`
+	$(BIN)/inquiry-svc console --url http://127.0.0.1:$(PORT)
 
 test: $(VENV)/.dev $(if $(shell command -v npm),$(VENV)/.schemas)  ## Every test, on two processes; then those that must run alone
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not alone and not soak"
@@ -59,10 +63,12 @@ metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declare
 lock: $(VENV)/.uv  ## Resolve the dependencies anew
 	$(UV) pip compile pyproject.toml --universal --all-extras --group dev --upgrade --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements/dev.lock
-	$(UV) pip compile pyproject.toml --universal --all-extras --constraint requirements/dev.lock --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --output-file requirements/run.lock
+	$(UV) pip compile pyproject.toml --universal $(addprefix --extra ,$(SERVING) train) --constraint requirements/dev.lock \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/run.lock
 	$(UV) pip compile pyproject.toml --universal $(addprefix --extra ,$(SERVING)) --constraint requirements/run.lock \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/image.lock
+	$(UV) pip compile pyproject.toml --universal --extra streamlit --constraint requirements/dev.lock --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements/console.lock
 
 clean:  ## Forget everything that was made here, but no data
 	rm -rf $(VENV) $(FAST)/*.so *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -79,10 +85,14 @@ $(VENV)/.run: $(VENV)/.uv requirements/run.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
 	@touch $@
 
+$(VENV)/.console: $(VENV)/.run requirements/console.lock
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/console.lock
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.uv requirements/dev.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/dev.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.console
 
 # For custom resources there are no schemas among Python's packages.
 $(VENV)/.schemas: $(VENV)/.uv tests/custom_resources/package.json tests/custom_resources/package-lock.json

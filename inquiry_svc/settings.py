@@ -185,10 +185,12 @@ class LoggingSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What commands that ask a running service, such as `doctor` and `dashboard`, say to it. The service does not."""
+    """What commands that ask a running service say to it: `doctor`, `dashboard`, `console`. The service does not."""
 
     key: Secret = ""
-    """An API key with the scope `metrics`, where the service wants one for that."""
+    """An API key, where the service wants one: with the scope `metrics`, for `console` with submit, read and review.
+
+    Whoever reaches the page of a console acts with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,18 @@ class DoctorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """The page of `inquiry-svc console`, a client of the service. The service itself does not read it."""
+
+    url: str = "http://127.0.0.1:8000"
+    """The service."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8501
+    timeout_s: Seconds = 5.0
+    """For each answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration."""
 
@@ -230,6 +244,7 @@ class Settings:
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     of_providers: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """The settings of each installed provider, by section and name."""
 

@@ -48,6 +48,7 @@ def main(folder: Path) -> None:
             arguments = [word for word in SERVICES[name]["command"] if word != "redis-server"]
             stack.enter_context(_running(folder, name, [executable, *arguments]))
         stack.enter_context(_running(folder, "inquiry-svc", [COMMAND, "serve"]))
+        stack.enter_context(_running(folder, "console", [COMMAND, *SERVICES["console"]["command"]]))
         print(json.dumps(asyncio.run(_seen(folder))))
 
 
@@ -75,7 +76,7 @@ def _below(folder: Path, text: str) -> str:
 
 
 def _environ(folder: Path, name: str) -> dict[str, str]:
-    own = FINAL_ENVIRONMENT if name == "inquiry-svc" else {}
+    own = FINAL_ENVIRONMENT if name in ("inquiry-svc", "console") else {}
     given = {**own, **SERVICES[name].get("environment", {})}
     return child_environ({key: _below(folder, value) for key, value in given.items() if key != "PATH"})
 
@@ -122,7 +123,7 @@ async def _seen(folder: Path) -> Mapping[str, Any]:
 
         async def ask(url: str) -> Any:
             async with session.get(url) as answer:
-                return await answer.json()
+                return await answer.json() if "json" in answer.content_type else await answer.text()
 
         async def once(url: str, holds: Callable[[Any], Any]) -> Any:
             """The first answer for which it holds, or the last."""
@@ -147,6 +148,7 @@ async def _seen(folder: Path) -> Mapping[str, Any]:
             "http://prometheus:9090/api/v1/targets",
             lambda found: {each["health"] for each in found["data"]["activeTargets"]} == {"up"},
         )
+        console = await once("http://console:8501/_stcore/health", lambda found: found)
         alerts = await once("http://alertmanager:9093/api/v2/alerts", lambda found: found)
     reader, writer = await asyncio.open_connection("redis", 6379)
     writer.write(b"PING\r\n")
@@ -156,6 +158,7 @@ async def _seen(folder: Path) -> Mapping[str, Any]:
         "health": health,
         "health_check": await check.wait(),
         "submitted": submitted,
+        "console": console,
         "targets": {each["labels"]["job"]: each["health"] for each in targets["data"]["activeTargets"]},
         "alerts": [each["labels"]["alertname"] for each in alerts or []],
         "redis_without_password": answered.decode(),

@@ -86,10 +86,10 @@ def _python_for_others(folder: Path) -> Iterator[list[object]]:
         yield ["--bind", shown, installed]
 
 
-def built(folder: Path) -> Image:
-    """Build both stages below the folder."""
+def built(folder: Path, **arguments: str) -> Image:
+    """Build both stages below the folder, with these build arguments."""
     build, final = stages()
-    _run_build(build, folder)
+    _run_build(build, folder, arguments)
     for name in ("data", "python"):
         (folder / name).mkdir()
     user = int(of_kind("USER", final)[0].split(":")[0])
@@ -107,8 +107,11 @@ def built(folder: Path) -> Image:
     return image
 
 
-def _run_build(stage: list[Instruction], folder: Path) -> None:
-    environ = {**os.environ, **dict(_variables(stage)), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def _run_build(stage: list[Instruction], folder: Path, arguments: Mapping[str, str]) -> None:
+    defaults = dict(each.split("=", 1) for each in of_kind("ARG", stage))
+    assert arguments.keys() <= defaults.keys()
+    given = {**dict(_variables(stage)), **defaults, **arguments}
+    environ = {**os.environ, **given, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     place = folder
     for each in stage:
         match each.word:

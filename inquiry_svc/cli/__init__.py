@@ -17,6 +17,7 @@ from inquiry_svc.cli.alerts import alerts
 from inquiry_svc.cli.backup import backup
 from inquiry_svc.cli.classify import classify
 from inquiry_svc.cli.config import config
+from inquiry_svc.cli.console import console
 from inquiry_svc.cli.dashboard import dashboard
 from inquiry_svc.cli.doctor import doctor
 from inquiry_svc.cli.drift import drift
@@ -77,23 +78,8 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(
-            serve,
-            health,
-            classify,
-            train,
-            evaluate,
-            model,
-            drift,
-            replay,
-            plugins,
-            config,
-            keys,
-            migrate,
-            backup,
-            restore,
-        ),
-        *(metrics, alerts, dashboard, doctor, logs),
+        *(serve, health, classify, train, evaluate, model, drift, replay, plugins, config),
+        *(keys, migrate, backup, restore, metrics, alerts, dashboard, console, doctor, logs),
     ):
         commands.add_command(command)
     list(asked(build_manager(), "register_commands", commands=commands))

@@ -1,4 +1,4 @@
-"""`inquiry-svc health`: may the service be sent inquiries now? For containers, whose images have no curl."""
+"""`inquiry-svc health`: may the service be sent inquiries now, or does it live at all? For containers without curl."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ _REACHED_AT: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "[::1]", 
 
 @click.command()
 @click.option("--url", help="The service to ask; unless set, the one on this machine that the configuration tells of.")
+@click.option(
+    "--live", is_flag=True, help="Whether its process answers, whatever it lacks: for what restarts it if not."
+)
 @config_option
-def health(url: str | None, file: Path | None) -> None:
+def health(url: str | None, live: bool, file: Path | None) -> None:
     """Ask a running service whether it is ready. Exit code 0 if so; else 1, and a line that says why."""
-    asked = f"{(url or _here(configured(file).settings.server)).rstrip('/')}/api/v1/health/ready"
+    service = (url or _here(configured(file).settings.server)).rstrip("/")
+    asked = f"{service}/api/v1/health/{'live' if live else 'ready'}"
     if not asked.startswith(("http://", "https://")):
         raise click.UsageError(f"--url {url!r} is no address of a service; give one like http://127.0.0.1:8000")
     try:

@@ -58,6 +58,10 @@ def test_prometheus_reaches_everything_and_alertmanager_hears_of_it(seen: Any) -
     assert "Watchdog" in seen["alerts"]
 
 
+def test_the_console_is_there(seen: Any) -> None:
+    assert seen["console"] == "ok"
+
+
 def test_everything_stops_when_told(seen: Any) -> None:
-    for name in ("inquiry-svc", "redis", "prometheus", "alertmanager"):
+    for name in ("inquiry-svc", "console", "redis", "prometheus", "alertmanager"):
         assert f"{name} ended with 0" in seen["ends"]

@@ -20,7 +20,7 @@ async def test_it_finds_the_service_by_the_same_configuration(tmp_path: Path) ->
     assert asked == (0, "ready\n", "")
 
 
-async def test_a_service_that_stops_is_not_ready(tmp_path: Path) -> None:
+async def test_a_service_that_stops_is_not_ready_and_lives(tmp_path: Path) -> None:
     async with serving(tmp_path, environ={"INQUIRY_SERVER__ANNOUNCE_STOP_S": "30"}) as service:
         url = service.url
         assert (await asyncio.to_thread(run_command, "health", "--url", url))[0] == 0
@@ -28,6 +28,7 @@ async def test_a_service_that_stops_is_not_ready(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             while (asked := await asyncio.to_thread(run_command, "health", "--url", url))[0] == 0:
                 pass  # the signal is on its way
+        assert await asyncio.to_thread(run_command, "health", "--live", "--url", url) == (0, "live\n", "")
     code, out, err = asked
     assert (code, out) == (1, "")
     assert err == f'inquiry-svc: {url}/api/v1/health/ready answered 503: {{"status":"stopping"}}\n'

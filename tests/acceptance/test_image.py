@@ -147,6 +147,20 @@ def test_it_has_every_extra_for_serving(image: Image, extra: str) -> None:
     subprocess.run([python, "-W", "error", "-c", f"import {extra}"], timeout=60, check=True)
 
 
+def test_what_it_lacks_for_the_console_it_says_how_to_get(image: Image) -> None:
+    done = subprocess.run(
+        image.contained([*image.entry_point, "console"]),
+        env=environ_of(image, free_port()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the console needs streamlit; install it with pip install 'inquiry-svc[streamlit]'" in done.stdout
+
+
 def test_it_has_the_quick_classifier(image: Image) -> None:
     [kernel] = (image.folder / "opt").rglob("inquiry_svc_plugins/classifiers/xgboost/fast/kernel.so")
     assert kernel.stat().st_size > 0

@@ -30,7 +30,7 @@ def test_it_follows_the_compose_specification() -> None:
 
 
 def test_it_runs_what_belongs_to_the_service() -> None:
-    others = {"postgres", "redis", "prometheus", "alertmanager", "grafana", "jaeger"}
+    others = {"console", "postgres", "redis", "prometheus", "alertmanager", "grafana", "jaeger"}
     assert SERVICES.keys() >= {"inquiry-svc", *others}
 
 
@@ -49,7 +49,7 @@ def test_a_service_is_pinned_limited_asked_for_its_health_and_may_do_little(name
 def test_a_port_is_published_on_this_machine_alone_and_for_a_browser(name: str) -> None:
     published = SERVICES[name].get("ports", [])
     assert [each for each in published if not each.startswith("127.0.0.1:")] == []
-    assert not published or name in ("inquiry-svc", "grafana", "jaeger")
+    assert not published or name in ("inquiry-svc", "console", "grafana", "jaeger")
 
 
 def test_stores_are_reached_by_the_service_alone() -> None:
@@ -123,6 +123,17 @@ def test_each_key_that_is_written_fits_its_line(tmp_path: Path) -> None:
         found = ring.find(written[f"{name}-key"].read_text())
         assert found is not None
         assert found.name == name
+
+
+def test_the_console_asks_the_service_and_is_asked_where_it_listens() -> None:
+    console = SERVICES["console"]
+    settings = settings_there(console["environment"], {}).console
+    assert settings.url == f"http://inquiry-svc:{settings_there({}, {}).server.port}"
+    assert set(console["networks"]) & set(OURS["networks"])
+    assert console["ports"] == [f"127.0.0.1:8501:{settings.port}"]
+    assert f"http://127.0.0.1:{settings.port}/_stcore/health" in console["healthcheck"]["test"][-1]
+    assert console["image"] == f"inquiry-svc-console:{VERSION}"
+    assert (ROOT / f"requirements/{console['build']['args']['DEPENDENCIES']}.lock").exists()
 
 
 def test_prometheus_is_configured_as_on_one_machine_but_for_its_key_and_the_names_of_its_targets() -> None:

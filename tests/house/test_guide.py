@@ -31,6 +31,7 @@ IDS: Final = [
     ),
     *(f"M{number}" for number in range(1, 5)),
     "S",
+    *(f"Z{number}" for number in range(1, 6)),
 ]
 NOT_HERE: Final = ["C8", "T1"]
 """Rows that have no place yet. One that gets one leaves this list."""
@@ -59,6 +60,11 @@ def test_a_metric_that_a_row_names_is_declared(row: tuple[str, ...]) -> None:
     declared = [*OWN_METRICS, *(each for _, some in asked(build_manager(), "register_metrics") for each in some)]
     named = set(re.findall(r"`(\w+)`", row[1]))
     assert named <= {metric.name for metric in declared} | {"business_metric_total"}, "the latter is an outsider's"
+
+
+def test_seven_pages_to_read_on_are_named() -> None:
+    last = PAGE.read_text().partition("Z5: ")[2]
+    assert len(set(re.findall(r"\]\((https://[^)]+)\)", last))) == 7
 
 
 def functions_in(file: Path) -> set[str]:

@@ -58,11 +58,21 @@ def test_its_lock_holds_what_the_lock_for_running_holds_for_every_extra_but_trai
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     serving = re.search(r"^SERVING := (.*)$", MAKEFILE, re.MULTILINE)
     assert serving
-    assert sorted(serving[1].split()) == sorted(extras.keys() - {"train"})
+    assert sorted(serving[1].split()) == sorted(extras.keys() - {"train", "streamlit"})
     image, run = (_pins(ROOT / f"requirements/{name}.lock") for name in ("image", "run"))
     assert image < run
     trains = {re.split("[>=<;]", each)[0] for each in extras["train"]}
     assert not {pin.split("==")[0] for pin in image} & trains
+
+
+def test_the_consoles_lock_is_part_of_the_lock_for_running_and_holds_its_extra_alone() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    console, image, run = (_pins(ROOT / f"requirements/{name}.lock") for name in ("console", "image", "run"))
+    assert console < run
+    names = {pin.split("==")[0] for pin in console}
+    assert {re.split("[>=<;]", each)[0] for each in extras["streamlit"]} <= names
+    assert not {"asyncpg", "aiobotocore", "redis"} & names
+    assert "streamlit" not in {pin.split("==")[0] for pin in image}
 
 
 def _pins(lock: Path) -> set[str]:

@@ -287,3 +287,12 @@ def test_every_path_that_the_readme_names_exists() -> None:
     written = {"deploy/secrets/grafana-password", "deploy/kubernetes/overlays/development/secrets"}
     roots = (ROOT, DEPLOY / "kubernetes")
     assert [path for path in paths - written if not any((root / path).exists() for root in roots)] == []
+
+
+def test_the_readme_asks_argo_cd_for_the_application_that_there_is() -> None:
+    _, application = argocd()
+    name, namespace = (application["metadata"][key] for key in ("name", "namespace"))
+    page = (DEPLOY / "README.md").read_text()
+    for asked in ("sync", "health"):
+        assert f"kubectl get applications -n {namespace} -o jsonpath='{{.items[*].status.{asked}.status}}'" in page
+    assert f"kubectl describe application {name} -n {namespace}" in page

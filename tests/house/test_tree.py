@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "inquiry_svc").rglob("*.py"), *(ROOT / "plugins/inquiry_svc_plugins").rglob("*.py")])
 HEAVY = {
     *("numpy", "scipy", "xgboost", "aiohttp", "aioprometheus", "yaml", "sqlite3", "psutil", "uvloop"),
-    *("aiobotocore", "botocore", "google", "opentelemetry"),
+    *("aiobotocore", "botocore", "google", "opentelemetry", "streamlit", "altair", "pandas", "requests"),
 }
 
 
@@ -40,7 +40,7 @@ def test_every_module_imports_alone_and_without_warnings() -> None:
     # Other people's libraries are loaded once; each of our modules then in a process of its own.
     script = (
         "import importlib, os, sys\n"
-        "import aiohttp.web, hypothesis, msgspec, pytest, scipy.sparse, xgboost, yaml\n"
+        "import aiohttp.web, altair, hypothesis, msgspec, pytest, requests, scipy.sparse, streamlit, xgboost, yaml\n"
         "for name in sys.argv[1:]:\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
