@@ -10,7 +10,7 @@ CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run test check format alerts dashboards bench bench-quick soak model metrics lock clean
+.PHONY: help run test check format alerts dashboards accuracy bench bench-quick soak model metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.metrics_cost
 	$(BIN)/python -m benchmarks.tracing_cost
+
+accuracy: $(VENV)/.dev  ## Judge the shipped model beside its parts and others, and write benchmarks/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy
 
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200
