@@ -10,7 +10,7 @@ CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run test check format alerts dashboards accuracy bench bench-quick soak model metrics lock clean
+.PHONY: help run test check format alerts dashboards accuracy bench bench-quick soak model minilm metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 model: $(VENV)/.dev  ## Make the shipped model again from the corpus
 	$(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
 		--out plugins/inquiry_svc_plugins/classifiers/xgboost/artefact
+
+minilm: $(VENV)/.dev  ## Make the optional model again from the corpus: some ten minutes
+	INQUIRY_CLASSIFIER__PROVIDER=minilm $(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
+		--out plugins/inquiry_svc_plugins/classifiers/minilm/artefact
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
 	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md

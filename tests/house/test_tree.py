@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "inquiry_svc").rglob("*.py"), *(ROOT / "plugins/inquiry_svc_plugins").rglob("*.py")])
 HEAVY = {
     *("numpy", "scipy", "xgboost", "aiohttp", "aioprometheus", "yaml", "sqlite3", "psutil", "uvloop"),
-    *("aiobotocore", "botocore", "google", "opentelemetry"),
+    *("aiobotocore", "botocore", "google", "opentelemetry", "onnxruntime", "tokenizers"),
 }
 
 
