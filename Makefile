@@ -47,7 +47,8 @@ bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks.tracing_cost
 
 accuracy: $(VENV)/.dev  ## Judge the shipped model beside its parts and others, and write benchmarks/accuracy.md
-	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.accuracy.second_opinions $(addprefix --public ,$(PUBLIC))
+	$(BIN)/python -m benchmarks.accuracy $(addprefix --public ,$(PUBLIC))
 
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200

@@ -15,7 +15,7 @@ import click
 from benchmarks.__main__ import CORPUS
 from benchmarks.accuracy.figures import by_source, figures_of
 from benchmarks.accuracy.page import write_page
-from benchmarks.accuracy.pictures import draw_confusion, draw_reliability, draw_review_curve
+from benchmarks.accuracy.pictures import draw_cascade, draw_confusion, draw_reliability, draw_review_curve
 from benchmarks.accuracy.systems import Judged, judged
 from benchmarks.results_file import RESULTS, write_results
 from benchmarks.servers import SERVER_CORE, use_core
@@ -40,14 +40,19 @@ def main(public: tuple[Path, ...], without_parts: bool, page_only: bool) -> None
     draw_review_curve(systems)
     for axis in AXES:
         draw_confusion(axis, systems)
-    write_page(results)
+    second = RESULTS / "second_opinions.json"
+    opinions = json.loads(second.read_text()) if second.exists() else None
+    if opinions:
+        draw_cascade(opinions)
+    write_page(results, opinions)
 
 
 def _measure(public: tuple[Path, ...], *, ablations: bool) -> None:
     rows = read_labelled(sorted((CORPUS / "judging").glob("judging-*.jsonl")))
     others = [row for row in read_labelled(public) if not row.source.startswith("authored")]
     training = read_labelled(sorted(CORPUS.glob("*.jsonl")))
-    found = list(judged(training, [row.text for row in [*rows, *others]], ablations=ablations))
+    mails, texts = [row.text for row in rows], [row.text for row in others]
+    found = list(judged(training, mails, texts, ablations=ablations))
     systems = {each.name: figures_of(_part(each, 0, len(rows)), rows) for each in found}
     on_public = by_source([_part(each, len(rows), None) for each in found], others)
     if not ablations:

@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy.figures import SHARES
+from benchmarks.accuracy.page import cost_us
 from inquiry_svc.inquiries import AXES
+from inquiry_svc_plugins.classifiers.cascade import CascadeSettings
 
 PICTURES: Final = Path(__file__).parents[1] / "pictures"
 COLOURS: Final[Mapping[str, str]] = {
@@ -50,7 +52,7 @@ def draw_reliability(systems: Systems) -> None:
         place.legend(loc="lower right", fontsize=8, frameon=False)
     axes[0].set_ylabel("share that is right")
     figure.suptitle(
-        "Reliability: on the dashed line, confidence is the share of right answers (bins of {ENOUGH} rows and more)"
+        f"Reliability: on the dashed line, confidence is the share of right answers (bins of {ENOUGH} rows and more)"
     )
     _keep(figure, "reliability")
 
@@ -102,6 +104,30 @@ def draw_confusion(axis: str, systems: Systems) -> None:
         place.axis("off")
     figure.suptitle(f"{axis}: right label by row, given label by column, rows in the squares")
     _keep(figure, f"confusion_{axis}")
+
+
+def draw_cascade(found: Mapping[str, Any]) -> None:
+    """What a text costs against how often it is right, one curve an axis, a point for each threshold."""
+    figure, place = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    points = found["judging"]["cascade"]
+    costs_ms = [cost_us(found, point) / 1000 for point in points]
+    for axis, colour in zip(found["asked"], ("#0b6e4f", "#8e44ad", "#d98c1f"), strict=False):
+        for name, style in (("judging", "-"), ("held_out", ":")):
+            accuracy = [100 * point[axis] for point in found[name]["cascade"]]
+            hands = "judging hands" if name == "judging" else "hands held out of the training"
+            place.plot(
+                costs_ms, accuracy, color=colour, linestyle=style, marker="o", markersize=3, label=f"{axis}, {hands}"
+            )
+            chosen = [each["below"] for each in points].index(CascadeSettings().below)
+            place.plot(costs_ms[chosen], accuracy[chosen], color=colour, marker="*", markersize=13)
+    place.set(
+        title="The cascade: cost against accuracy, by the threshold (star: the default)",
+        xlabel="processor time a text, ms",
+        ylabel="right, %",
+    )
+    place.grid(color="#e4e4e4")
+    place.legend(frameon=False, fontsize=8)
+    _keep(figure, "cascade")
 
 
 def _square(place: Axes, confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> None:

@@ -34,41 +34,47 @@ class Judged:
     name: str
     verdicts: Sequence[Verdict]
     us_per_text: float
-    """Processor time of all threads, in batches of 64."""
+    """Processor time of all threads, in batches of 64, over the mails."""
     review_below: Mapping[str, float] = field(default_factory=dict)
     model: str = ""
 
 
-def judged(training: Sequence[LabelledText], texts: Sequence[Text], *, ablations: bool) -> Iterator[Judged]:
-    """Each system in turn; a classifier whose extra is not installed is told of and left out."""
+def judged(
+    training: Sequence[LabelledText], mails: Sequence[Text], others: Sequence[Text], *, ablations: bool
+) -> Iterator[Judged]:
+    """Each system in turn on mails and then on others; a classifier whose extra is not installed is left out."""
     for name, provider in CLASSIFIERS.items():
         try:
-            yield asyncio.run(_by_classifier(name, provider, texts))
+            yield asyncio.run(_by_classifier(name, provider, mails, others))
         except ConfigurationError as error:
             click.echo(f"left out: {error}", err=True)
         if ablations and name == SHIPPED:
             for part, train in {"linear alone": linear_alone, "XGBoost alone": trees_alone}.items():
                 click.echo(f"training {part}", err=True)
-                yield _by_part(part, train(training), texts)
+                yield _by_part(part, train(training), mails, others)
 
 
-async def _by_classifier(name: str, provider: str, texts: Sequence[Text]) -> Judged:
+async def _by_classifier(name: str, provider: str, mails: Sequence[Text], others: Sequence[Text]) -> Judged:
     found = configured()
     async with open_classifier(found, NamedModel(provider)) as classifier:
-        await classifier.classify(texts[:1])
+        await classifier.classify(mails[:1])
         verdicts: list[Verdict] = []
         began = time.process_time()
-        for batch in _batches(texts):
+        for batch in _batches(mails):
             verdicts += await classifier.classify(batch)
-        us_per_text = (time.process_time() - began) / len(texts) * 1e6
+        us_per_text = (time.process_time() - began) / len(mails) * 1e6
+        for batch in _batches(others):
+            verdicts += await classifier.classify(batch)
         return Judged(name, verdicts, us_per_text, own_thresholds(classifier), classifier.model.digest)
 
 
-def _by_part(name: str, answer: Answer, texts: Sequence[Text]) -> Judged:
-    answer(texts[:1])
+def _by_part(name: str, answer: Answer, mails: Sequence[Text], others: Sequence[Text]) -> Judged:
+    answer(mails[:1])
     began = time.process_time()
-    verdicts = [verdict for batch in _batches(texts) for verdict in answer(batch)]
-    return Judged(name, verdicts, (time.process_time() - began) / len(texts) * 1e6)
+    verdicts = [verdict for batch in _batches(mails) for verdict in answer(batch)]
+    us_per_text = (time.process_time() - began) / len(mails) * 1e6
+    verdicts += [verdict for batch in _batches(others) for verdict in answer(batch)]
+    return Judged(name, verdicts, us_per_text)
 
 
 def _batches(texts: Sequence[Text]) -> Iterator[Sequence[Text]]:

@@ -61,6 +61,7 @@ def test_a_source_is_judged_on_what_it_is_labelled_with() -> None:
 
 def test_the_page_is_what_the_results_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "PAGE", tmp_path / "accuracy.md")
-    page.write_page(json.loads((RESULTS / "accuracy.json").read_text()))
+    results, second = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("accuracy", "second_opinions"))
+    page.write_page(results, second)
     kept = (RESULTS.parent / "accuracy.md").read_text()
     assert (tmp_path / "accuracy.md").read_text() == kept, "run: python -m benchmarks.accuracy --page-only"

@@ -52,7 +52,7 @@ TEXTS: Final = Counter(
 class CascadeSettings:
     first: str = "xgboost"
     second: str = "minilm"
-    below: Share = 0.6
+    below: Share = 0.55
     """The second is asked where the first is less sure than this. Of `xgboost` and `minilm`, on authors held out of
     both trainings, this is right most often for the two axes together: see benchmarks/accuracy.md."""
     axes: Annotated[tuple[Literal["category", "sentiment", "urgency"], ...], Meta(min_length=1)] = (
