@@ -133,7 +133,8 @@ class CascadeClassifier:
                 self._resting_until = now() + self._settings.rest_s
             left = len(texts) - len(found)
             self._texts["timeout"].inc(left)
-            logger.error("the second classifier left %d texts unanswered", left, exc_info=error)
+            why = error if isinstance(error, Unavailable) else None  # of a time-out a trace says nothing
+            logger.error("the second classifier left %d of %d texts unanswered", left, len(texts), exc_info=why)
             found += [None] * left
         return found
 
