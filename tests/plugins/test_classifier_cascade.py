@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -21,6 +22,7 @@ from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, build_manager
+from inquiry_svc.reviewing import own_thresholds
 from inquiry_svc.testing.classifiers import ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
 from inquiry_svc.testing.providers import Classify, FunctionClassifier
 from inquiry_svc.testing.running import running_service
@@ -205,6 +207,13 @@ async def test_the_model_is_another_when_either_is_or_the_threshold() -> None:
     assert same == other
     assert made([verdict(0.5)], below=0.7)[0].model != same
     assert made([verdict(0.5)], axes=("sentiment",))[0].model != same
+
+
+async def test_thresholds_of_review_are_the_firsts(tmp_path: Path) -> None:
+    async with opened(tmp_path, second="keyword") as classifier:
+        manifest = json.loads((PACKAGED_MODEL / "manifest.json").read_bytes())
+        assert own_thresholds(classifier) == manifest["review"]["below_confidence"]
+    assert own_thresholds(made([])[0]) == {}
 
 
 async def test_the_answer_of_each_axis_is_explained_by_whose_it_is(tmp_path: Path) -> None:

@@ -87,10 +87,12 @@ class CascadeClassifier:
 
     @property
     def review_below(self) -> Mapping[str, float]:
-        """The higher of both: nobody sees from an answer whose it is."""
-        both = [each.review_below for each in (self._first, self._second) if isinstance(each, Cautious)]
-        categories = {category for below in both for category in below}
-        return {category: max(below.get(category, 0.0) for below in both) for category in categories}
+        """The first's, since nobody sees from an answer whose it is.
+
+        Of `xgboost` and `minilm`, on authors held out, 23.8 % then wait for review and 94.6 % of the rest are right;
+        without the second it is 26.3 % and 95.1 %. With the higher threshold of both, 30.3 % and 95.8 %.
+        """
+        return self._first.review_below if isinstance(self._first, Cautious) else {}
 
     async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
         verdicts = list(await self._first.classify(texts))
