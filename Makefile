@@ -11,7 +11,8 @@ CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run console test check format alerts dashboards bench bench-quick soak model metrics lock clean
+.PHONY: help run console test check format alerts dashboards accuracy bench bench-quick soak model minilm metrics lock \
+	clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,12 +51,20 @@ bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks.metrics_cost
 	$(BIN)/python -m benchmarks.tracing_cost
 
+accuracy: $(VENV)/.dev  ## Judge the shipped model beside its parts and others, and write benchmarks/accuracy.md
+	$(BIN)/python -m benchmarks.accuracy.second_opinions $(addprefix --public ,$(PUBLIC))
+	$(BIN)/python -m benchmarks.accuracy $(addprefix --public ,$(PUBLIC))
+
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200
 
 model: $(VENV)/.dev  ## Make the shipped model again from the corpus
 	$(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
 		--out plugins/inquiry_svc_plugins/classifiers/xgboost/artefact
+
+minilm: $(VENV)/.dev  ## Make the optional model again from the corpus: some ten minutes
+	INQUIRY_CLASSIFIER__PROVIDER=minilm $(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
+		--out plugins/inquiry_svc_plugins/classifiers/minilm/artefact
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
 	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.inquiries import (
     Category,
@@ -283,6 +284,10 @@ class Source(Protocol):
         """
 
 
+def _lends_no_classifier(name: str) -> AbstractAsyncContextManager[Classifier]:
+    raise ConfigurationError(f"classifier {name!r} can't be opened: this host lends none")
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What the service lends to a provider while it is open."""
@@ -290,6 +295,12 @@ class Host:
     data_dir: Path
     """A folder that exists and is writable; shared, so use file names of your own."""
     metrics: Metrics
+    open_classifier: Callable[[str], AbstractAsyncContextManager[Classifier]] = _lends_no_classifier
+    """`open_classifier(name)`: another classifier, by the name under which it is registered and as it is configured.
+
+    For a provider that is made of others: enter it inside `open`, and call it as its contract says. Entering raises
+    `ConfigurationError` where there is none, it can't be opened, or it is the one that asks.
+    """
 
 
 @dataclass(frozen=True, slots=True)

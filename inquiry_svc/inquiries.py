@@ -91,6 +91,8 @@ class Verdict:
 
     Another language, chance letters, an empty mail or a bare list of words give little. One that can't tell says 1.
     """
+    degraded: tuple[str, ...] = ()
+    """What the classifier had to do without, such as `second classifier`. A person should look; nobody remembers it."""
 
     @classmethod
     def from_scores(cls, scores: Sequence[float], evidence: float = 1.0) -> Verdict:
@@ -128,7 +130,7 @@ class Prediction:
     needs_review: bool
     """A person should look, and nobody has: `review_reasons` says why."""
     degraded: tuple[str, ...] = ()
-    """What had to be stood in for: `("classifier",)` when the fallback classifier answered."""
+    """What had to be stood in for: `("classifier",)` when the fallback classifier answered, or as the verdict says."""
     review_reasons: tuple[ReviewReason, ...] = ()
     """Why a person should look, or should have looked before one did, in the order of `REVIEW_REASONS`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Opener:
     settings: Settings
     offers: Offers
     host: Host
+    opening: tuple[str, ...] = ()
+    """The classifiers that are being opened, the outermost first: none opens itself."""
 
     @asynccontextmanager
     async def open(self, kind: str, name: str, *, model: Path | None = None) -> AsyncIterator[Any]:
@@ -29,6 +32,11 @@ class Opener:
         Closed on leaving. Raises `ConfigurationError`.
         """
         provider = self.offers.provider(kind, name)
+        if kind == "classifier" and name in self.opening:
+            raise ConfigurationError(
+                f"classifier {name!r} would open itself: {' -> '.join([*self.opening, name])}; name another in "
+                f"[classifier.{self.opening[-1]}]"
+            )
         section = SECTIONS[kind]
         settings = self.settings.of_providers[section, name]
         if model is not None:
@@ -38,11 +46,15 @@ class Opener:
         async with AsyncExitStack() as stack:
             try:
                 with told_what_is_missing(kind, name, provider.extra):
-                    opening = provider.open(settings, self.host)
+                    opening = provider.open(settings, self._host_for(kind, name))
                     opened = await stack.enter_async_context(opening)
             except OSError as error:
                 raise ConfigurationError(f"{kind} {name!r} can't be opened: {error}; see [{section}.{name}]") from error
             yield opened
+
+    def _host_for(self, kind: str, name: str) -> Host:
+        inside = replace(self, opening=(*self.opening, name)) if kind == "classifier" else self
+        return replace(self.host, open_classifier=partial(inside.open, "classifier"))
 
 
 @contextmanager

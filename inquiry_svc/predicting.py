@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -129,11 +129,11 @@ class Predictor:
     async def _remember(
         self, cache: Cache, results: Results, keys: Mapping[Content, bytes], models: Mapping[Content, OpenModel]
     ) -> None:
-        """But for what another model had to answer."""
+        """But for what another model had to answer, or the model without a part of itself."""
         values = {
             keys[content]: models[content].codec.value(keys[content], result.verdict)
             for content, result in results.items()
-            if isinstance(result, Prediction) and result.model == models[content].model
+            if isinstance(result, Prediction) and result.model == models[content].model and not result.degraded
         }
         if not values:
             return
@@ -244,4 +244,7 @@ def prediction_of(
 ) -> Prediction:
     """The verdict as a prediction: a person should look where the policy has a reason."""
     reasons = policy.reasons(verdict, review_below)
-    return Prediction(verdict, model, needs_review=bool(reasons), review_reasons=reasons)
+    degraded = verdict.degraded
+    if degraded:
+        verdict = replace(verdict, degraded=())  # said of the prediction, and kept with that
+    return Prediction(verdict, model, needs_review=bool(reasons), degraded=degraded, review_reasons=reasons)

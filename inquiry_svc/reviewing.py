@@ -3,7 +3,7 @@
 - `low_confidence`: the category is less sure than its threshold. The classifier may carry thresholds of its own, found
   on mail by authors that it had not seen; the configuration wins.
 - `no_evidence`: the classifier found too little in the text to go by.
-- `degraded`: the fallback classifier answered.
+- `degraded`: the fallback classifier answered, or a classifier had to do without a part of itself.
 - `audit`: picked by chance, whatever the answer. What people say of these is right of all.
 """
 
@@ -38,6 +38,8 @@ class ReviewPolicy:
             found.append("low_confidence")
         if verdict.evidence < self._below_evidence:
             found.append("no_evidence")
+        if verdict.degraded:
+            found.append("degraded")
         return tuple(found)
 
     def _threshold(self, category: str, review_below: Mapping[str, float]) -> float:

@@ -19,7 +19,7 @@ from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.named import NamedModel, Names, open_model
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.opening import Opener
-from inquiry_svc.plugins import Offers, build_manager
+from inquiry_svc.plugins import Offers, asked, build_manager
 from inquiry_svc.settings import Settings
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -69,8 +69,9 @@ async def open_router(found: Configured) -> AsyncIterator[Router]:
 
 @contextmanager
 def _opener(found: Configured) -> Iterator[Opener]:
+    metrics = Metrics(metric for _, declared in asked(found.manager, "register_metrics") for metric in declared)
     with TemporaryDirectory(prefix="inquiry-svc-") as folder:
-        yield Opener(found.settings, found.offers, Host(Path(folder), Metrics()))
+        yield Opener(found.settings, found.offers, Host(Path(folder), metrics))
 
 
 def model_option(command: CommandT) -> CommandT:

@@ -90,7 +90,7 @@ async def model(around: Surroundings) -> Iterable[Finding]:
     served = [(labels["model_name"], labels["sha"]) for labels, _ in await _samples(around, "model_version_info")]
     names = Names(Registry(around.data_dir), around.settings.classifier.provider)
     champion = await asyncio.to_thread(names.find, "champion")
-    opener = Opener(around.settings, around.offers, Host(around.data_dir, Metrics()))
+    opener = Opener(around.settings, around.offers, Host(around.data_dir, Metrics(around.metrics)))
     async with open_model(opener, champion) as classifier:
         here = classifier.model
     if (here.name, here.digest) in served:

@@ -156,6 +156,7 @@ def _refuse_nonsense(verdict: Verdict) -> None:
         or not _is_likeliest(verdict.urgency, URGENCIES, scores[9:])
         or type(verdict.evidence) is not float
         or not 0 <= verdict.evidence <= 1
+        or type(verdict.degraded) is not tuple
     ):
         raise ValueError("the classifier gave something that is not a verdict: see Verdict.from_scores")
 

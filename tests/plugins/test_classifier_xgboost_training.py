@@ -21,6 +21,7 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.holding_out import MAX_FOLDS
 from inquiry_svc_plugins.classifiers.xgboost import training, writing
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 
@@ -80,7 +81,7 @@ def test_without_sources_whole_groups_are_held_out(few: Sequence[LabelledText]) 
     assert not trained.by_source
     for place in range(0, len(rows), 3):
         assert len(set(trained.folds[place : place + 3].tolist())) == 1
-    assert len(set(trained.folds.tolist())) == training.MAX_FOLDS
+    assert len(set(trained.folds.tolist())) == MAX_FOLDS
 
 
 def test_with_sources_each_is_a_fold(few: Sequence[LabelledText]) -> None:

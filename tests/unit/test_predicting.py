@@ -277,6 +277,22 @@ async def test_a_text_is_classified_once_and_remembered() -> None:
     assert bench.lookups("hit") == 8
 
 
+async def test_what_a_classifier_had_to_do_without_is_told_and_the_answer_not_remembered() -> None:
+    async def classify(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return [
+            replace(sample_verdict(), degraded=("second classifier",) if text == TEXTS[0] else ()) for text in texts
+        ]
+
+    classifier = FunctionClassifier(classify)
+    bench = Bench(classifier)
+    for _ in range(2):
+        told, untold = await bench.predict(TEXTS[:2])
+        assert (told.degraded, told.needs_review, told.review_reasons) == (("second classifier",), True, ("degraded",))
+        assert told.verdict == untold.verdict, "it is kept with the prediction"
+        assert (untold.degraded, untold.needs_review) == ((), False)
+    assert [list(batch) for batch in classifier.batches] == [TEXTS[:2], TEXTS[:1]]
+
+
 async def test_without_a_cache_identical_texts_are_classified_once_and_nothing_is_looked_up() -> None:
     classifier = FunctionClassifier()
     bench = Bench(classifier, cached=False)

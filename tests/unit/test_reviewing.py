@@ -57,6 +57,11 @@ def test_a_text_with_too_little_to_go_by_is_looked_at_however_sure_the_answer() 
     assert policy.reasons(replace(sure_of("billing", 0.2), evidence=0.0), {}) == ("low_confidence", "no_evidence")
 
 
+def test_an_answer_that_had_to_do_without_a_part_of_the_classifier_is_looked_at() -> None:
+    policy, sure = ReviewPolicy(ReviewSettings()), sample_verdict()
+    assert policy.reasons(replace(sure, degraded=("second classifier",)), {}) == ("degraded",)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
 def test_chance_picks_the_share_that_is_set_and_the_same_ones_again(share: float) -> None:
     policy = ReviewPolicy(ReviewSettings(audit_share=share))

@@ -15,7 +15,8 @@ from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.measures import confidence_bin, observed_of_text, words_of
 from inquiry_svc.profiles import Profile, Tally
-from inquiry_svc_plugins.classifiers.xgboost.training import Trained, row_weights
+from inquiry_svc_plugins.classifiers.holding_out import row_weights
+from inquiry_svc_plugins.classifiers.xgboost.training import Trained
 
 KNOWN_FROM: Final = 3
 """A word is known when so many rows have it: of a name or a slip that occurs once, nothing is learnt."""

@@ -14,7 +14,6 @@ The same rows on the same versions give the same bytes: seeds are fixed, one thr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,13 +21,20 @@ from typing import Any, Final
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
+from inquiry_svc_plugins.classifiers.holding_out import (
+    Floats,
+    answers_of,
+    check_enough,
+    folds_of,
+    log_softmax,
+    row_weights,
+    temperature_of,
+)
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     Counts,
     count,
@@ -48,7 +54,6 @@ from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_bo
 
 RIDGE: Final = 1.0
 """Strength of the regularisation of the linear layer."""
-MAX_FOLDS: Final = 12
 ROUNDS: Final = 60
 TREES: Final[dict[str, Any]] = {
     "objective": "multi:softprob",
@@ -68,8 +73,6 @@ that writes in code, or half in another language, would have whatever is spelt l
 _CHUNK: Final = 256
 _TOLERANCE: Final = 1e-3
 _MAX_STEPS: Final = 100
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +101,18 @@ class Trained:
 
 def steps(rows: Sequence[LabelledText]) -> int:
     """How often `train` will call `on_step`."""
-    return (1 + len(AXES)) * (1 + int(_folds(rows)[0].max() + 1)) + 1
+    return (1 + len(AXES)) * (1 + int(folds_of(rows)[0].max() + 1)) + 1
 
 
 def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: None) -> Trained:
     """Train on all rows. Raises `ConfigurationError` when an axis has too few."""
-    folds, by_source = _folds(rows)
-    answers = {axis: _answers(rows, axis) for axis in AXES}
-    for axis, answer in answers.items():
-        if len(set(folds[answer >= 0])) < 2 or len(set(answer[answer >= 0])) < 2:
-            raise ConfigurationError(
-                f"too few rows are labelled with {axis}; give rows with at least two labels, of two sources or groups"
-            )
+    folds, by_source = folds_of(rows)
+    answers = {axis: answers_of(rows, axis) for axis in AXES}
+    check_enough(answers, folds)
     with threadpool_limits(1):
-        features = _extract(rows)
+        features = extract_all(rows)
         on_step()
-        linear, scores = _train_linear(features, rows, answers, folds, on_step)
+        linear, scores = train_linear(features, rows, answers, folds, on_step)
         inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
         linear["familiar_from"], evidence = _measure_evidence(rows, features, folds)
         weights = row_weights(rows)
@@ -121,27 +120,8 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
     return Trained(linear, axes, folds, by_source, evidence)
 
 
-def _folds(rows: Sequence[LabelledText]) -> tuple[NDArray[np.int64], bool]:
-    """The fold of each row: whole sources, or whole groups where fewer than three sources wrote the rows."""
-    sources = sorted({row.source for row in rows})
-    by_source = len(sources) >= 3
-    keys = [row.source if by_source else row.group or f"row {place}" for place, row in enumerate(rows)]
-    places = {key: place % MAX_FOLDS for place, key in enumerate(dict.fromkeys(keys))}
-    return np.array([places[key] for key in keys], np.int64), by_source
-
-
-def _answers(rows: Sequence[LabelledText], axis: str) -> NDArray[np.int64]:
-    places: dict[str | None, int] = {label: place for place, label in enumerate(AXES[axis])}
-    return np.array([places.get(row.label(axis), -1) for row in rows], np.int64)
-
-
-def row_weights(rows: Sequence[LabelledText]) -> Floats:
-    """1 for each row and for each group of rows."""
-    sizes = Counter((row.source, row.group) for row in rows if row.group is not None)
-    return np.array([1.0 if row.group is None else 1 / sizes[row.source, row.group] for row in rows])
-
-
-def _extract(rows: Sequence[LabelledText]) -> Features:
+def extract_all(rows: Sequence[LabelledText]) -> Features:
+    """The features of every row, read in chunks."""
     chunks = [extract([row.text for row in rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
     offsets = np.cumsum([0] + [len(chunk.buckets) for chunk in chunks[:-1]])
     return Features(
@@ -154,7 +134,7 @@ def _extract(rows: Sequence[LabelledText]) -> Features:
 # The linear layer
 
 
-def _train_linear(
+def train_linear(
     features: Features,
     rows: Sequence[LabelledText],
     answers: dict[str, NDArray[np.int64]],
@@ -271,12 +251,12 @@ def _train_axis(
         booster = _boost(labels, inputs[~held_out], answers[~held_out], weights[~held_out])
         margins[held_out] = booster.predict(xgboost.DMatrix(inputs[held_out], nthread=1), output_margin=True)
         on_step()
-    temperature = _temperature(margins, answers, folds)
+    temperature = temperature_of(margins, answers, folds)
     booster = _boost(labels, inputs, answers, weights)
     forest = forest_from_booster(booster, labels, TREES["max_depth"])
     _compare(axis, booster, forest, inputs)
     on_step()
-    return Axis(booster, forest, temperature, rows, np.exp(_log_softmax(margins / temperature)))
+    return Axis(booster, forest, temperature, rows, np.exp(log_softmax(margins / temperature)))
 
 
 def _boost(labels: int, inputs: NDArray[np.float32], answers: NDArray[np.int64], weights: Floats) -> xgboost.Booster:
@@ -290,22 +270,3 @@ def _compare(axis: str, booster: xgboost.Booster, forest: Forest, inputs: NDArra
     gap = np.abs(booster.predict(data, output_margin=True) - forest.margins(np.ascontiguousarray(inputs.T))).max()
     if not gap < 1e-5:
         raise RuntimeError(f"the trees of {axis} as arrays differ from XGBoost's answer by {gap}")
-
-
-def _temperature(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64]) -> float:
-    """The divisor that makes the answers likeliest, each fold counting alike."""
-    sizes = np.bincount(folds)
-    shares = 1 / sizes[folds]
-
-    def surprise(log_temperature: float) -> float:
-        logs = _log_softmax(margins / np.exp(log_temperature))
-        return -float((shares * logs[np.arange(len(answers)), answers]).sum())
-
-    found = minimize_scalar(surprise, bounds=(-2.0, 2.0), method="bounded", options={"xatol": 1e-4})
-    return round(float(np.exp(found.x)), 3)
-
-
-def _log_softmax(margins: Floats) -> Floats:
-    shifted = margins - margins.max(axis=1, keepdims=True)
-    logs: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs

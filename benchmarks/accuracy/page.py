@@ -1,0 +1,160 @@
+"""Writes `benchmarks/accuracy.md` from what was measured; nothing on the page is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from inquiry_svc.inquiries import AXES
+from inquiry_svc_plugins.classifiers.cascade import CascadeSettings
+
+PAGE: Final = Path(__file__).parents[1] / "accuracy.md"
+_ABOUT: Final = """# How right is it, and what is each part worth?
+
+Written by `make accuracy` (`PUBLIC=FILE` names rows of your own to be judged besides); the figures are in
+`results/accuracy.json` and `results/second_opinions.json`. Judged on the hands in the corpus' `judging/`: inquiries by
+authors from whom nothing here has learnt and by whom nothing was chosen.
+
+- **shipped**: the packaged model, `xgboost`: a linear layer over hashed n-grams, trees over its scores.
+- **linear alone**: that layer without the trees.
+- **XGBoost alone**: trees straight over the n-grams, without the linear scores between.
+- **MiniLM**: the optional classifier `minilm`: embeddings of a small transformer, logistic regression.
+- **keyword**: the fallback, lists of words.
+
+All but the last are trained on the same corpus and calibrated on hands held out of it. Time is that of the processor,
+in batches of 64, on a machine that others load: read it as an order of magnitude. ECE is the calibration error over 15
+bins."""
+
+_CASCADE: Final = """On these axes MiniLM's answer stands where the shipped model is less sure than `below`
+([docs/classifiers.md](../docs/classifiers.md)). The threshold was chosen on hands held out of both trainings, each
+counting alike; the judging hands then judge it. The cost is that of the first, and MiniLM's for the share that goes on.
+Measured by `python -m benchmarks.accuracy.second_opinions`."""
+_STACKED: Final = """Both models' probabilities, stacked by a logistic regression fitted on hands held out of both
+trainings. MiniLM then reads every text, so it costs as much as MiniLM alone."""
+_BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
+  confidence of sentiment and urgency more honest, and help with the sentiment of other text than mail.
+- Trees without the linear scores, and on mail MiniLM alone, are less right than the linear layer."""
+
+
+def write_page(results: Mapping[str, Any], second: Mapping[str, Any] | None = None) -> None:
+    """From the content of `results/accuracy.json` and, where it was measured, of `results/second_opinions.json`."""
+    lines = [*_lines(results), *(_second_opinions(second) if second else ())]
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _lines(results: Mapping[str, Any]) -> Iterator[str]:
+    systems = results["systems"]
+    rows = results["rows"]
+    yield _ABOUT
+    yield ""
+    yield f"On {results['date']}, {results['machine']}, Python {results['python']}; {rows} rows, so that 95 % intervals"
+    yield "are some 2 points wide to each side at 90 % and 4 at 50 %."
+    for axis in AXES:
+        yield from _heading(axis.capitalize())
+        yield "| | accuracy | macro F1 | mean confidence | ECE |"
+        yield "|---|---|---|---|---|"
+        for name, found in systems.items():
+            figures = found["axes"][axis]
+            cells = [figures[key] for key in ("accuracy", "macro_f1", "mean_confidence", "ece")]
+            yield f"| {name} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |"
+        yield ""
+        yield f"![Confusion of {axis}](pictures/confusion_{axis}.png)"
+    yield from _heading("What it costs")
+    yield "| | microseconds a text |"
+    yield "|---|---|"
+    yield from (f"| {name} | {found['us_per_text']:,.0f} |" for name, found in systems.items())
+    for title, key in (("By author", "by_hand"), ("By length", "by_length"), ("By category", "by_category")):
+        yield from _heading(title)
+        yield from _sliced(systems, key)
+    yield from _heading("Is its confidence honest?")
+    yield "![Reliability diagram](pictures/reliability.png)"
+    yield from _heading("What a person looks at, and how right the rest is")
+    shipped = systems["shipped"]
+    review = shipped["review"]
+    yield f"By its own thresholds the shipped model asks for a person at {review['share']:.1%}; of the rest"
+    yield f"{review['accuracy_of_the_rest']:.1%} have the right category."
+    yield ""
+    yield "![Share reviewed against accuracy of the rest](pictures/review_curve.png)"
+    if results.get("public"):
+        yield from _public(results["public"], list(systems))
+
+
+def _heading(text: str) -> Iterator[str]:
+    yield ""
+    yield f"## {text}"
+    yield ""
+
+
+def _sliced(systems: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Accuracy of category / sentiment / urgency in each slice, a column for each system."""
+    yield "Accuracy of category / sentiment / urgency:"
+    yield ""
+    yield f"| | rows | {' | '.join(systems)} |"
+    yield "|---|---|" + "---|" * len(systems)
+    for name, first in systems["shipped"][key].items():
+        if first["rows"]:
+            cells = [
+                " / ".join("-" if found[key][name][axis] is None else f"{found[key][name][axis]:.2f}" for axis in AXES)
+                for found in systems.values()
+            ]
+            yield f"| {name.replace('_', ' ')} | {first['rows']} | {' | '.join(cells)} |"
+
+
+def _public(public: Mapping[str, Any], systems: Sequence[str]) -> Iterator[str]:
+    yield from _heading("Public rows")
+    yield "Text that people wrote for other purposes, short and unlike mail, from data sets that are not kept here and"
+    yield "that nothing was trained on. Accuracy:"
+    for axis, sources in public.items():
+        yield ""
+        yield f"| {axis} | rows | {' | '.join(systems)} |"
+        yield "|---|---|" + "---|" * len(systems)
+        for source, found in sources.items():
+            yield f"| {source} | {found['rows']} | " + " | ".join(f"{found[name]:.2f}" for name in systems) + " |"
+
+
+def _second_opinions(found: Mapping[str, Any]) -> Iterator[str]:
+    asked = found["asked"]
+    yield from _heading("A cascade: what MiniLM adds where the shipped model is unsure")
+    yield _CASCADE
+    yield ""
+    yield "![Cost against accuracy of the cascade](pictures/cascade.png)"
+    yield ""
+    judged = {"judging": "", "held_out": "held-out hands: ", "public": "public rows: "}
+    parts = {part: title for part, title in judged.items() if part in found}
+    titles = [f"{title}{axis}" for title in parts.values() for axis in asked]
+    yield f"| below | goes on | microseconds a text | {' | '.join(titles)} |"
+    yield "|---|---|---|" + "---|" * len(titles)
+    for points in zip(*(found[part]["cascade"] for part in parts), strict=True):
+        on_judging = points[0]
+        cells = [f"{each[axis]:.3f}" for each in points for axis in asked]
+        below = on_judging["below"]
+        name = "all" if below > 1 else f"{below:.2f}"
+        yield f"| {name} | {on_judging['share']:.1%} | {cost_us(found, on_judging):,.0f} | {' | '.join(cells)} |"
+    yield from _heading("Stacked")
+    yield _STACKED
+    yield ""
+    yield "| | rows | shipped | MiniLM | stacked | gained |"
+    yield "|---|---|---|---|---|---|"
+    for name, title in (("judging", "judging hands"), ("public", "public rows, mean of sources")):
+        for axis, figures in found.get(name, {}).get("alone", {}).items():
+            if figures["shipped"] is not None:
+                cells = [f"{figures[key]:.3f}" for key in ("shipped", "MiniLM", "stacked")]
+                gained = 100 * (figures["stacked"] - figures["shipped"])
+                yield f"| {title}, {axis} | {figures['rows']} | {' | '.join(cells)} | {gained:+.1f} points |"
+    yield from _heading("What didn't help")
+    default = CascadeSettings().below
+    without, asked_too = (
+        next(each["urgency"] for each in found["held_out"]["cascade"] if each["below"] == below)
+        for below in (0.0, default)
+    )
+    yield _BESIDES
+    yield f"- Asked about urgency too, below {default}, MiniLM takes it from {without:.1%} to {asked_too:.1%} right"
+    yield "  on the hands held out."
+
+
+def cost_us(found: Mapping[str, Any], point: Mapping[str, Any]) -> float:
+    """Microseconds a text of the cascade at one of its points."""
+    costs = found["us_per_text"]["judging"]
+    first: float = costs["first"]
+    return first + float(costs["second"]) * float(point["share"])

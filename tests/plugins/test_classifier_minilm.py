@@ -1,0 +1,187 @@
+"""The packaged `minilm` keeps the contract and is right often enough; another encoder or a broken model is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inquiry_svc.contracts import Classifier, Host, Provider
+from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.evaluation import evaluate
+from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc.labelled import LabelledText, read_labelled
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.settings import ReviewSettings
+from inquiry_svc.testing.classifiers import ORDINARY, ClassifierContract
+from inquiry_svc.testing.model_folders import ModelFoldersContract
+from inquiry_svc_plugins.classifiers import minilm as plugin
+from inquiry_svc_plugins.classifiers.minilm.encoder import _WHEELS, MAX_TOKENS, WIDTH, Encoder, _installed, open_encoder
+from inquiry_svc_plugins.classifiers.minilm.model import load_model
+from inquiry_svc_plugins.classifiers.minilm.training import fit, make
+from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL as XGBOOST
+from inquiry_svc_plugins.classifiers.xgboost.writing import corpus_digest
+
+CORPUS = XGBOOST.with_name("corpus")
+
+
+def opened(folder: Path, encoder: str = "") -> AbstractAsyncContextManager[Classifier]:
+    return plugin.open_minilm(plugin.MinilmSettings(encoder=encoder), Host(folder, Metrics()))
+
+
+class TestMinilm(ClassifierContract):
+    @pytest.fixture
+    async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+        async with opened(tmp_path) as classifier:
+            yield classifier
+
+
+class TestMinilmsModels(ModelFoldersContract):
+    @pytest.fixture
+    def provider(self) -> Provider[Classifier]:
+        (provider,) = plugin.register_classifiers()
+        return provider
+
+    @pytest.fixture
+    def model_folder(self, tmp_path: Path) -> Path:
+        copied: Path = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
+        return copied
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return open_encoder("", 1)
+
+
+@pytest.fixture(scope="module")
+def few() -> Sequence[LabelledText]:
+    return [row for name in ("17", "18", "9") for row in read_labelled([CORPUS / f"authored-{name}.jsonl"])[:40]]
+
+
+def test_the_packaged_model_learnt_from_the_corpus_as_it_is() -> None:
+    manifest = json.loads((plugin.PACKAGED_MODEL / "manifest.json").read_bytes())
+    assert manifest["corpus"]["digest"] == corpus_digest(read_labelled(sorted(CORPUS.glob("*.jsonl"))))
+
+
+async def test_on_mail_by_hands_not_in_the_training_it_is_right_often_enough(tmp_path: Path) -> None:
+    rows = read_labelled([CORPUS / "judging" / "judging-2.jsonl"])[:150]
+    async with opened(tmp_path) as classifier:
+        axes = (await evaluate(classifier, rows, policy=ReviewPolicy(ReviewSettings()))).axes
+    assert (axes["category"].accuracy or 0) >= 0.8
+    assert (axes["sentiment"].accuracy or 0) >= 0.75
+    assert (axes["urgency"].accuracy or 0) >= 0.6
+
+
+def test_an_embedding_has_length_1_and_is_near_that_of_the_same_in_other_words(encoder: Encoder) -> None:
+    refund, money_back, holiday = (
+        encoder.embed(Text("", body))
+        for body in ("Please refund my payment.", "I want my money back.", "How many days of leave do I have?")
+    )
+    assert refund.shape == (WIDTH,)
+    assert np.linalg.norm(refund) == pytest.approx(1, abs=1e-5)
+    assert refund @ money_back > 0.4 > refund @ holiday
+
+
+def test_what_comes_after_the_first_tokens_is_not_read(encoder: Encoder) -> None:
+    long = "invoice " * MAX_TOKENS
+    assert (encoder.embed(Text("", long)) == encoder.embed(Text("", f"{long} refund"))).all()
+
+
+async def test_a_call_that_is_given_up_ends_after_the_text_that_it_is_reading(tmp_path: Path) -> None:
+    async with opened(tmp_path) as classifier:
+        assert isinstance(classifier, plugin.MinilmClassifier)
+        read: list[Text] = []
+        encoder = classifier._model.encoder
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        class Waiting:
+            def embed(self, text: Text) -> object:
+                read.append(text)
+                loop.call_soon_threadsafe(begun.set)
+                asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+                return encoder.embed(text)
+
+        object.__setattr__(classifier._model, "encoder", Waiting())
+        call = asyncio.create_task(classifier.classify(ORDINARY))
+        await begun.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        go_on.set()
+        object.__setattr__(classifier._model, "encoder", encoder)
+        await classifier.classify(ORDINARY[:1])
+        assert read == [ORDINARY[0]]
+
+
+def test_the_same_rows_make_the_same_model_and_it_answers(
+    few: Sequence[LabelledText], encoder: Encoder, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    for name in ("one", "two"):
+        line = make(encoder, few, tmp_path / name, lambda done, of: told.append((done, of)))
+        assert "right on held-out sources: category" in line
+    assert told[-1][0] == told[-1][1]
+    for file in ("head.npz", "manifest.json", "MODEL_CARD.md"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+    learnt = load_model(tmp_path / "one", encoder)
+    found = learnt.verdicts([row.text for row in few])
+    right = [each.category.label == row.category for each, row in zip(found, few, strict=True)]
+    assert sum(right) / len(right) > 0.9
+
+
+def test_too_few_labels_are_refused_before_anything_is_read(
+    few: Sequence[LabelledText], encoder: Encoder, tmp_path: Path
+) -> None:
+    rows = [row for row in few if row.sentiment == "neutral"]
+    with pytest.raises(ConfigurationError, match="labelled with sentiment"):
+        make(encoder, rows, tmp_path / "model", lambda done, of: pytest.fail("it began"))
+
+
+def test_the_fitted_weights_are_the_best_ones() -> None:
+    chance = np.random.default_rng(1)
+    inputs = np.hstack([chance.normal(size=(60, 5)), np.ones((60, 1))])
+    answers = chance.integers(0, 3, 60)
+    weights = chance.random(60)
+    found = fit(inputs, answers, weights, 3)
+    again = fit(inputs, answers, weights, 3, start=chance.normal(size=found.shape))
+    assert np.abs((found - again)[:, :-1]).max() < 1e-2
+    odds = np.exp(inputs @ found.T)
+    share = odds / odds.sum(axis=1, keepdims=True)
+    wanted = [(weights * (answers == label)).sum() for label in range(3)]
+    assert (weights[:, None] * share).sum(axis=0) == pytest.approx(wanted, abs=1e-2), "the bias is not penalised"
+
+
+async def test_an_encoder_in_a_folder_must_be_the_one_of_the_training(encoder: Encoder, tmp_path: Path) -> None:
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    for name, place in _WHEELS.items():
+        shutil.copy(_installed(*place), folder / name)
+    async with opened(tmp_path, encoder=str(folder)) as classifier:
+        assert await classifier.classify(ORDINARY[:2])
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ConfigurationError, match="another encoder"):
+        async with opened(tmp_path, encoder=str(folder)):
+            pass
+    for spoilt in ("tokenizer.json", "model.onnx"):
+        (folder / spoilt).write_bytes(b"{}")
+        with pytest.raises(ConfigurationError, match="broken") as refusal:
+            async with opened(tmp_path, encoder=str(folder)):
+                pass
+        assert "\n" not in str(refusal.value)
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        async with opened(tmp_path, encoder=str(folder)):
+            pass
+
+
+def test_the_card_tells_of_every_axis() -> None:
+    card = (plugin.PACKAGED_MODEL / "MODEL_CARD.md").read_text()
+    assert all(f"| {axis} |" in card for axis in AXES)
