@@ -56,6 +56,10 @@ class Case:
     def requests_per_s(self) -> float:
         return median(each.requests_per_s for each in self.figures)
 
+    @property
+    def cpu_us_of_one(self) -> float:
+        return median(self.cpu_us)
+
 
 @click.command()
 @click.option("--repeats", default=3, show_default=True)
@@ -137,7 +141,7 @@ def _rows(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
     ours = {(case.server.question, case.connections): case for case in cases if case.server.name == OUR_NAME}
     ceilings = {case.connections: case.requests_per_s for case in cases if not case.server.answers}
     for case in sorted(cases, key=lambda case: (case.connections, case.server.question)):
-        per_s = case.requests_per_s
+        per_s, our = case.requests_per_s, ours[case.server.question, case.connections]
         yield {
             "question": case.server.question,
             "connections": case.connections,
@@ -146,10 +150,11 @@ def _rows(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
             "requests_per_s": round(per_s),
             "lowest_to_highest": [round(bound(f.requests_per_s for f in case.figures)) for bound in (min, max)],
             "of_constant": round(per_s / ceilings[case.connections], 4),
-            "ours_to_it": round(ours[case.server.question, case.connections].requests_per_s / per_s, 2),
+            "ours_to_it": round(our.requests_per_s / per_s, 2),
+            "ours_to_it_by_cpu": round(case.cpu_us_of_one / our.cpu_us_of_one, 2),
             "p50_ms": round(median(f.p50_ms for f in case.figures), 3),
             "p99_ms": round(median(f.p99_ms for f in case.figures), 3),
-            "cpu_us": round(median(case.cpu_us)),
+            "cpu_us": round(case.cpu_us_of_one),
             "settings": case.server.settings,
         }
 

@@ -86,6 +86,7 @@ def peers(postgres_url: Callable[[str], str], folder: Path) -> Iterator[Server]:
     """`postgres_url` is that of a database of this name."""
     for predictor in ("stock", "ours"):
         yield _on_uvicorn("FastAPI, each request", "fastapi_per_request", predictor)
+        yield _on_uvicorn("FastAPI, each in a thread", "fastapi_threaded", predictor)
     for name, module in _BATCHED.items():
         yield _on_uvicorn(name, module, "ours")
         yield _on_granian(name, module, "ours")

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 Row: TypeAlias = Mapping[str, Any]
 Line: TypeAlias = tuple[str, ...]
 COLUMNS: Final[Line] = (
-    *("server", "predictor", "requests/s", "of constant", "ours to it"),
+    *("server", "predictor", "requests/s", "of constant", "ours to it", "by CPU"),
     *("p50 ms", "p99 ms", "CPU us", "settings"),
 )
 
@@ -20,7 +20,7 @@ def print_tables(rows: Sequence[Row]) -> None:
     for title, lines in _tables(rows):
         print(f"\n{title}")
         for name, predictor, *figures, _ in (COLUMNS, *lines):
-            print(f"{name:34}{predictor:11}" + "".join(f"{figure:>13}" for figure in figures))
+            print(f"{name:38}{predictor:11}" + "".join(f"{figure:>12}" for figure in figures))
 
 
 def write_page(results: Path) -> None:
@@ -29,7 +29,8 @@ def write_page(results: Path) -> None:
     parts = [
         "# Beside the peers",
         f"On {found['date']}, {found['machine']}, Python {found['python']}, commit {found['commit']}. Written by\n"
-        "`python -m benchmarks.peers`. *Ours to it*: how many times as much inquiry-svc answers to the same question.",
+        "`python -m benchmarks.peers`. *Ours to it*: how many times as much inquiry-svc answers to the same question;\n"
+        "*by CPU*: how many times as much CPU the other spends on an answer.",
     ]
     for title, lines in _tables(found["rows"]):
         whole = (COLUMNS, ("---",) * len(COLUMNS), *lines)
@@ -53,6 +54,7 @@ def _line(row: Row) -> Line:
         f"{row['requests_per_s']:,}",
         f"{row['of_constant']:.3f}",
         f"{row['ours_to_it']:.1f}",
+        f"{row['ours_to_it_by_cpu']:.1f}",
         f"{row['p50_ms']:.2f}",
         f"{row['p99_ms']:.2f}",
         f"{row['cpu_us']:,}",
