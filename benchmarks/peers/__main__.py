@@ -10,6 +10,8 @@ for a sample of texts, as many at a time; an answer that is not the reference's 
 from __future__ import annotations
 
 import random
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -69,6 +71,7 @@ class Case:
 @click.option("--seed", default=1, show_default=True)
 def main(repeats: int, duration_s: float, connections: Sequence[int], only: str, seed: int) -> None:
     """Measure, compare, print, and write `results/peers.json` and `results/peers.md`."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else it would leave halted servers behind
     dice, reference = random.Random(seed), load_model(PACKAGED_MODEL)
     texts = [row.text for row in read_labelled(sorted(CORPUS.glob("*.jsonl")))]
     dice.shuffle(texts)
