@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(BIN)/uv --quiet --no-config
+PEERS := .venv-peers
+PEERS_LOCKS := benchmarks/peers/requirements
 PORT ?= 8000
 # Not for training, which no image is for, nor for the console, whose image has a lock of its own.
 SERVING := alerts cloudwatch otlp postgres redis traces
@@ -11,8 +13,8 @@ CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run console test check format alerts dashboards accuracy bench bench-quick soak model minilm metrics lock \
-	clean
+.PHONY: help run console test check format alerts dashboards accuracy bench bench-quick peers soak model minilm metrics \
+	lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,12 +46,18 @@ alerts: $(VENV)/.dev  ## Write the alert rules that follow from alerting/slo.yam
 dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashboards says
 	$(BIN)/python -m monitoring.dashboards
 
-bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
+bench: $(VENV)/.dev peers  ## Measure speed against a constant answer and against peers, in one run
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.metrics_cost
 	$(BIN)/python -m benchmarks.tracing_cost
+	$(BIN)/python -m benchmarks.peers
+
+bench-quick: $(VENV)/.dev peers  ## The same in short form, in three minutes; keeps nothing
+	$(BIN)/python -m benchmarks.quick
+
+peers: $(PEERS)/servers/.made $(PEERS)/mlserver/.made  ## Install the peers, away from everything else
 
 accuracy: $(VENV)/.dev  ## Judge the shipped model beside its parts and others, and write benchmarks/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy.second_opinions $(addprefix --public ,$(PUBLIC))
@@ -78,9 +86,13 @@ lock: $(VENV)/.uv  ## Resolve the dependencies anew
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/image.lock
 	$(UV) pip compile pyproject.toml --universal --extra streamlit --constraint requirements/dev.lock --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements/console.lock
+	for name in servers mlserver; do \
+		$(UV) pip compile $(PEERS_LOCKS)/$$name.in --universal --python-version 3.11 --upgrade --generate-hashes \
+			--no-emit-index-url --no-header --no-annotate --output-file $(PEERS_LOCKS)/$$name.lock || exit; \
+	done
 
 clean:  ## Forget everything that was made here, but no data
-	rm -rf $(VENV) $(FAST)/*.so *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(FAST)/*.so *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -102,6 +114,11 @@ $(VENV)/.dev: $(VENV)/.uv requirements/dev.lock $(BUILT_FROM)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirements requirements/dev.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --editable .
 	@touch $@ $(VENV)/.run $(VENV)/.console
+
+$(PEERS)/%/.made: $(PEERS_LOCKS)/%.lock | $(VENV)/.uv
+	$(UV) venv --clear --python $(BIN)/python $(PEERS)/$*
+	VIRTUAL_ENV=$(PEERS)/$* $(UV) pip install --require-hashes --requirements $<
+	@touch $@
 
 # For custom resources there are no schemas among Python's packages.
 $(VENV)/.schemas: $(VENV)/.uv tests/custom_resources/package.json tests/custom_resources/package-lock.json

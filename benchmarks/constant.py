@@ -16,16 +16,16 @@ async def answer(request: web.Request) -> web.Response:
     return web.Response(body=_ANSWER, content_type="application/json")
 
 
-async def serve() -> None:
+async def serve(port: int) -> None:
     app = web.Application()
     app.router.add_post("/", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     print(f"serving on http://127.0.0.1:{runner.addresses[0][1]}", file=sys.stderr, flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    uvloop.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

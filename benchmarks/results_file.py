@@ -1,15 +1,20 @@
-"""Writes what was measured to `results/`, with the machine, the versions and the commit that it holds for."""
+"""Writes what was measured to `results/`, with the machine, the versions and the commit that it holds for.
+
+Or to the folder that `BENCH_RESULTS` names.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-RESULTS: Final = Path(__file__).parent / "results"
+FOLDER_VARIABLE: Final = "BENCH_RESULTS"
+RESULTS: Final = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).with_name("results"))
 
 
 def write_results(name: str, **found: Any) -> None:
@@ -32,5 +37,5 @@ def _cpu() -> str:
 
 
 def _output(*command: str) -> str:
-    done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip()
