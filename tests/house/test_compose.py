@@ -109,6 +109,7 @@ def test_the_services_variables_are_settings_and_lead_to_the_stores_here(tmp_pat
     assert {key.name: set(key.scopes) for key in read_keys(Path(settings.auth.keys_file)).by_id.values()} == {
         "admin": {"admin"},
         "prometheus": {"metrics"},
+        "console": {"submit", "read", "review"},
     }
     assert OURS["ports"] == [f"127.0.0.1:8000:{settings.server.port}"]
     assert OURS["volumes"] == [f"service:{settings.server.data_dir}"]
@@ -119,15 +120,19 @@ def test_the_services_variables_are_settings_and_lead_to_the_stores_here(tmp_pat
 def test_each_key_that_is_written_fits_its_line(tmp_path: Path) -> None:
     written = written_secrets(tmp_path / "secrets")
     ring = read_keys(written["api-keys"])
-    for name in ("admin", "prometheus"):
+    for name in ("admin", "prometheus", "console"):
         found = ring.find(written[f"{name}-key"].read_text())
         assert found is not None
         assert found.name == name
 
 
-def test_the_console_asks_the_service_and_is_asked_where_it_listens() -> None:
-    console = SERVICES["console"]
-    settings = settings_there(console["environment"], {}).console
+def test_the_console_asks_the_service_and_is_asked_where_it_listens(tmp_path: Path) -> None:
+    console, written = SERVICES["console"], written_secrets(tmp_path / "secrets")
+    there = settings_there(
+        console["environment"], {f"/run/secrets/{name}": written[name] for name in console["secrets"]}
+    )
+    assert there.client.key == written["console-key"].read_text()
+    settings = there.console
     assert settings.url == f"http://inquiry-svc:{settings_there({}, {}).server.port}"
     assert set(console["networks"]) & set(OURS["networks"])
     assert console["ports"] == [f"127.0.0.1:8501:{settings.port}"]
