@@ -40,6 +40,7 @@ dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashbo
 	$(BIN)/python -m monitoring.dashboards
 
 bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
+	$(BIN)/python -m benchmarks.instructions
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.stores
