@@ -46,6 +46,9 @@ bench: $(VENV)/.dev  ## Measure speed against a constant answer, in one run
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.metrics_cost
 	$(BIN)/python -m benchmarks.tracing_cost
+	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.growth
 
 soak: $(VENV)/.dev  ## What takes long: hundreds of kills, a million fuzz inputs
 	$(BIN)/python -m pytest -q -m soak --timeout 7200
