@@ -47,11 +47,15 @@ dashboards: $(VENV)/.dev  ## Write the Grafana dashboards that monitoring/dashbo
 	$(BIN)/python -m monitoring.dashboards
 
 bench: $(VENV)/.dev peers  ## Measure speed against a constant answer and against peers, in one run
+	$(BIN)/python -m benchmarks.instructions
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.predictor
 	$(BIN)/python -m benchmarks.stores
 	$(BIN)/python -m benchmarks.metrics_cost
 	$(BIN)/python -m benchmarks.tracing_cost
+	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.peers
 
 bench-quick: $(VENV)/.dev peers  ## The same in short form, in three minutes; keeps nothing

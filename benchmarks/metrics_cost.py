@@ -71,7 +71,7 @@ def main(seconds: float, seed: int) -> None:
 
 # The share of a request's CPU
 
-_COUNTING: Final[Mapping[type, str]] = {
+COUNTING: Final[Mapping[type, str]] = {
     CounterSeries: "inc",
     GaugeSeries: "set",
     HistogramSeries: "observe",
@@ -91,13 +91,13 @@ class _Timed:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        as_shipped = {owner: getattr(owner, method) for owner, method in _COUNTING.items()}
-        for owner, method in _COUNTING.items():
+        as_shipped = {owner: getattr(owner, method) for owner, method in COUNTING.items()}
+        for owner, method in COUNTING.items():
             setattr(owner, method, self.timed(as_shipped[owner]))
         try:
             yield
         finally:
-            for owner, method in _COUNTING.items():
+            for owner, method in COUNTING.items():
                 setattr(owner, method, as_shipped[owner])
 
     def timed(self, counts: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,33 +16,44 @@ LOAD_CORE: Final = 1
 
 def use_core(core: int) -> None:
     """Keep this process on one core, where the machine has more than one."""
+    use_cores({core})
+
+
+def use_cores(cores: Collection[int]) -> None:
+    """Keep this process on these, where the machine has more than one."""
     if (os.cpu_count() or 1) > 1 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
 
 
 @contextmanager
 def constant_server() -> Iterator[str]:
-    with _serving([sys.executable, "-m", "benchmarks.constant"], {}) as url:
+    with serving([sys.executable, "-m", "benchmarks.constant"], {}) as url:
         yield url
 
 
 @contextmanager
-def inquiry_server(environment: Mapping[str, str] | None = None, *, data_dir: str | None = None) -> Iterator[str]:
+def inquiry_server(
+    environment: Mapping[str, str] | None = None,
+    *,
+    data_dir: str | None = None,
+    cores: Collection[int] = (SERVER_CORE,),
+) -> Iterator[str]:
     """The service as shipped, but for the cache (every text is classified) and what `environment` sets."""
     with TemporaryDirectory(prefix="inquiry-bench-") as folder:
         command = [sys.executable, "-m", "inquiry_svc.cli", "serve", "--port", "0", "--data-dir", data_dir or folder]
-        with _serving(command, {"INQUIRY_CACHE__PROVIDER": "none", **(environment or {})}) as url:
+        with serving(command, {"INQUIRY_CACHE__PROVIDER": "none", **(environment or {})}, cores) as url:
             yield url
 
 
 @contextmanager
-def _serving(command: list[str], environment: dict[str, str]) -> Iterator[str]:
+def serving(command: list[str], environment: dict[str, str], cores: Collection[int] = (SERVER_CORE,)) -> Iterator[str]:
+    """The address that the command says on standard error once it serves."""
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-        preexec_fn=lambda: use_core(SERVER_CORE),
+        preexec_fn=lambda: use_cores(cores),
     )
     assert process.stderr is not None
     try:

@@ -20,7 +20,7 @@ SELECT id::uuid, timestamp,
          WHEN dice < 97 THEN 4 ELSE 5 END],
     0.9, (ARRAY['neutral', 'negative', 'positive'])[1 + n % 3], 0.9,
     (ARRAY['medium', 'low', 'high', 'critical'])[CASE WHEN n % 50 = 0 THEN 4 ELSE 1 + n % 3 END], 0.9,
-    '\x00', 'xgboost', '1', 'digest', n % 50 = 7, '[]'
+    '\x', 'xgboost', '1', 'digest', n % 50 = 7, '[]'
 FROM made;
 
 INSERT INTO routing_decisions
