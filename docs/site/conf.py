@@ -26,6 +26,7 @@ myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
+smartquotes = False
 default_role = "code"  # docstrings write `code`
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
