@@ -21,12 +21,12 @@ root_doc = "docs/site/index"
 include_patterns = ["**/*.md", "*.md"]
 exclude_patterns = [".*", "build", "dist", "tests", "**/node_modules", "**/.*", "*-data"]
 nitpicky = True
-
-myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
-myst_heading_anchors = 4
-myst_links_external_new_tab = False
-
+highlight_language = "none"  # of blocks that name none
 smartquotes = False
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+
 default_role = "code"  # docstrings write `code`
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
@@ -41,7 +41,6 @@ html_show_sphinx = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_extra_path = ["extra"]
-copybutton_exclude = ".linenos, .gp, .go"
 
 
 def fill(app: Any, page: str, source: list[str]) -> None:
