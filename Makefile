@@ -13,8 +13,8 @@ CORPUS := plugins/inquiry_svc_plugins/classifiers/xgboost/corpus
 FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
-.PHONY: help run console test check format alerts dashboards accuracy bench bench-quick peers soak model minilm metrics \
-	lock clean
+.PHONY: help run console test check site format alerts dashboards accuracy bench bench-quick peers soak model minilm \
+	metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,12 +29,17 @@ test: $(VENV)/.dev $(if $(shell command -v npm),$(VENV)/.schemas)  ## Every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not alone and not soak"
 	$(BIN)/python -m pytest -q -m "alone and not soak"
 
-check: $(VENV)/.dev  ## Format, lint, types, layers, drift of generated files
+check: $(VENV)/.dev  ## Format, lint, types, layers, drift of generated files, the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m alerting --check
+	$(MAKE) --no-print-directory site
+
+site: $(VENV)/.dev  ## Build the documentation into build/site; a link that leads nowhere fails
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --jobs 2 --builder html \
+		--conf-dir docs/site --doctree-dir build/site-doctrees . build/site
 
 format: $(VENV)/.dev  ## Put the code into its form
 	$(BIN)/ruff format .
