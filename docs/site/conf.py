@@ -59,6 +59,12 @@ def leave_unnamed_out(app: Any, context: Any, lines: list[str]) -> None:
         del lines[at : at + 3]
 
 
+def of_a_protocol(app: Any, what: str, name: str, it: Any, options: Any, signature: str | None, returns: Any) -> Any:
+    """A protocol is implemented, not called."""
+    return ("", returns) if signature == "(*args, **kwargs)" else None
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", fill)
     app.connect("sphinx-click-process-arguments", leave_unnamed_out)
+    app.connect("autodoc-process-signature", of_a_protocol)
