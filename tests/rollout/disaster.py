@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -11,11 +12,17 @@ from typing import Final
 
 import aiohttp
 import psutil
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from tests.acceptance.serving import Serving, serving
 from tests.acceptance.test_backups_page import Shell
 from tests.acceptance.test_kill import Book
 from tests.acceptance.test_postgres_kill import look_into_the_database
+from tests.acceptance.test_redis_stream_kill import environ as environ_of_source
+from tests.acceptance.test_redis_stream_kill import until_all_is_done
+from tests.integration.test_redis_stream_faults import Producer
 from tests.rollout.account import Account
 from tests.rollout.customers import customers, more, new_book, submit
 from tests.rollout.rolling import environ_on, require_ready, running_postgres
@@ -103,21 +110,28 @@ async def _missing(url: str, inquiries: Iterable[tuple[str, str]]) -> list[str]:
 
 
 async def power_cut(folder: Path, account: Account, rounds: int) -> None:
-    """SIGKILL of the service with its workers, PostgreSQL and Redis at once, under load; all started again at once."""
+    """SIGKILL of the service with its workers, PostgreSQL and Redis at once, under load; all started again at once.
+
+    Redis is the cache and holds the queue of a second way in.
+    """
     book, port = new_book(), free_port()
     async with running_postgres(durable=True) as database, AsyncExitStack() as opened:
-        redis = opened.enter_context(redis_server())
+        redis = opened.enter_context(redis_server(durable=True))
         environ = {
             **environ_on(database),
             "INQUIRY_CACHE__PROVIDER": "redis",
             "INQUIRY_CACHE__REDIS__URL": redis.url,
+            **environ_of_source(redis),
         }
         await redis.start()
+        asking = await opened.enter_async_context(aioredis.Redis.from_url(redis.url, retry=Retry(NoBackoff(), 0)))
+        producer = Producer(asking)
         service = await _supervised(opened, account, folder, port, environ)
         account.note("all serve")
-        async with customers(service.url, account, book):
+        async with customers(service.url, account, book), producer.adding():
             for _ in range(rounds):
                 await more(book)
+                await _queue_many(producer, redis.url)
                 _kill_all(service, database, redis.kill)
                 cut_at = account.note("SIGKILL of service, workers, PostgreSQL and Redis")
                 await asyncio.sleep(book.dice.uniform(0.5, 1.5))  # without power
@@ -132,8 +146,25 @@ async def power_cut(folder: Path, account: Account, rounds: int) -> None:
                 account.note(f"both workers are ready, {account.now_s() - began_at:.1f} s after the power")
             await more(book)
         assert account.failures, "nobody noticed: this proves nothing"
+        async with aioredis.Redis.from_url(redis.url) as anew:  # no connection of before the last kill
+            await until_all_is_done(anew)
+        account.note(f"the queue is empty: {len(producer.added)} messages")
         assert await _missing(service.url, book.acknowledged.items()) == []
         look_into_the_database(database, book)
+        subjects = set(database.sql("SELECT subject FROM inquiries").splitlines())
+        assert producer.added
+        assert subjects >= set(producer.added), "messages are lost"
+
+
+async def _queue_many(producer: Producer, url: str) -> None:
+    """At once, so that most of them still wait when the next thing happens."""
+    subjects = [f"one of many {next(producer.numbers)}" for _ in range(300)]
+    async with aioredis.Redis.from_url(url) as anew, anew.pipeline(transaction=False) as queue:
+        for subject in subjects:
+            body = {"subject": subject, "body": "My card was charged twice.", "sender_email": "ana@example.org"}
+            queue.xadd("inquiries", {"inquiry": json.dumps(body)})
+        await queue.execute()
+    producer.added += subjects
 
 
 def _kill_all(service: Serving, database: PostgresServer, kill_redis: Callable[[], None]) -> None:
