@@ -36,6 +36,7 @@ class Shell:
 
     folder: Path
     server: PostgresServer | None = None
+    role: str = "postgres"
 
     def bash(self, script: str) -> str:
         """What a script prints that knows what the page exported. Raises where one of its commands fails."""
@@ -43,7 +44,7 @@ class Shell:
         exported = ""
         if self.server:
             path.insert(0, str(self.server.bin))
-            address = self.server.url("").rstrip("/")
+            address = f"postgresql://{self.role}@127.0.0.1:{self.server.port}"
             (exports,) = SECTIONS["PostgreSQL"]
             exported, changes = re.subn("(?<=SERVER=).*", address, exports, count=1)
             assert changes

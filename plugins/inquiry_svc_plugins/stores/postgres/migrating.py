@@ -3,11 +3,16 @@
 Migrations are numbered and each is applied once, all that are due in one transaction under an advisory lock, so that of
 several processes that start at once one migrates and the others find it done. A release before this one keeps running
 on the new schema: a migration only adds; what it replaces goes with a later release.
+
+Whoever waits to alter a table holds up all who come after, and a dump may read for an hour. So a migration waits for a
+moment only, lets the others pass, and tries again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -23,6 +28,12 @@ from inquiry_svc_plugins.stores.postgres.connections import Role, connect_option
 logger = logging.getLogger(__name__)
 
 _LOCK: Final = 0x696E7175697279  # "inquiry": one number that all releases agree on
+
+_LOCK_LIMIT: Final = "200ms"
+"""For each lock on a table: submits wait as long, and a store answers within 1.5 s."""
+_PAUSE_S: Final = 1.0
+_PATIENCE_S: Final = 30.0
+"""With those who read, and with a server that starts. A worker has 60 s to start."""
 
 _CREATE_VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -68,15 +79,37 @@ async def schema_of(settings: PostgresSettings) -> Schema:
 
 
 async def _migrate(connection: Any) -> Sequence[int]:
+    """Raises `ConfigurationError` when others never let go of the tables."""
     await connection.execute("SET statement_timeout = 0")
+    give_up_at, told = time.monotonic() + _PATIENCE_S, False
+    while True:
+        try:
+            return await _migrate_at_once(connection)
+        except asyncpg.LockNotAvailableError:
+            if time.monotonic() > give_up_at:
+                raise ConfigurationError(
+                    'store "postgres": a migration is due, and for '
+                    f"{_PATIENCE_S:g} s others have held the tables that it alters; run inquiry-svc migrate when they "
+                    "are done: a dump, or a transaction that was left open (pg_stat_activity)"
+                ) from None
+        if not told:
+            logger.warning("the migration waits for those who use the tables: a dump, or a transaction left open")
+            told = True
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _migrate_at_once(connection: Any) -> Sequence[int]:
+    """Raises `LockNotAvailableError`, and has changed nothing then."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute("SELECT set_config('lock_timeout', $1, true)", _LOCK_LIMIT)
         await connection.execute(_CREATE_VERSIONS)
         missing = _missing(await _version(connection))
         for number, script in missing:
             await connection.execute(script)
             await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
-            logger.info("migration %d of the postgres store was applied", number)
+    for number, _ in missing:
+        logger.info("migration %d of the postgres store was applied", number)
     return [number for number, _ in missing]
 
 
@@ -99,7 +132,7 @@ async def _warn_if_not_durable(connection: Any) -> None:
 @asynccontextmanager
 async def _connected(settings: PostgresSettings, role: Role = "writer") -> AsyncIterator[Any]:
     try:
-        connection = await asyncpg.connect(settings.url, **connect_options(settings, role))
+        connection = await _connect(settings, role)
         try:
             yield connection
         finally:
@@ -111,6 +144,18 @@ async def _connected(settings: PostgresSettings, role: Role = "writer") -> Async
         raise _refused("this is no URL of a PostgreSQL", "write postgresql://user@host:5432/database") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise _refused(" ".join(str(error).split()), "mend the server or the URL") from error
+
+
+async def _connect(settings: PostgresSettings, role: Role) -> Any:
+    """After a crash, or a cut of the power, a server that starts says so until it has recovered: it is waited for."""
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await asyncpg.connect(settings.url, **connect_options(settings, role))
+        except asyncpg.CannotConnectNowError:
+            if time.monotonic() > give_up_at:
+                raise
+        await asyncio.sleep(_PAUSE_S / 4)
 
 
 def _refused(what: str, cure: str) -> ConfigurationError:
