@@ -32,8 +32,13 @@ def image() -> Iterator[Image]:
 
 
 async def test_its_page_answers_and_ends_when_told(image: Image) -> None:
-    port = f"{free_port()}"
-    environ = {**image.environ, **CONSOLE["environment"], "INQUIRY_CONSOLE__PORT": port}
+    port, [key_name] = f"{free_port()}", CONSOLE["secrets"]
+    key = image.folder / key_name
+    key.write_text("a key")
+    environ = {
+        name: value.replace(f"/run/secrets/{key_name}", str(key))
+        for name, value in {**image.environ, **CONSOLE["environment"], "INQUIRY_CONSOLE__PORT": port}.items()
+    }
     [*ask, question] = CONSOLE["healthcheck"]["test"][1:]
     question = question.replace("8501", port)
     console = await asyncio.create_subprocess_exec(
