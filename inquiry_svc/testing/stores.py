@@ -247,7 +247,7 @@ class StoreContract(ReviewQueueContract):
             assert pool.idle + pool.active <= pool.maximum
             await asyncio.sleep(0)
         await asyncio.gather(*asking)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while store.pool().active:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.001)
 

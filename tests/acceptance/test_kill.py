@@ -91,7 +91,7 @@ async def load_and_kill(service: Serving, session: aiohttp.ClientSession, book: 
             tasks.create_task(client(session, book, with_keys=number % 2 == 0))
         await asyncio.sleep(moment_s)
         service.signal(signal.SIGKILL)
-    assert await service.exit_code(within_s=5) == -signal.SIGKILL
+    assert await service.exit_code(within_s=20) == -signal.SIGKILL
 
 
 @pytest.mark.alone

@@ -25,6 +25,7 @@ from inquiry_svc.testing.running import IN_MEMORY
 from inquiry_svc.web.port import bound_socket
 from inquiry_svc.web.server import listening
 from tests.acceptance.serving import COMMAND, child_environ, serving
+from tests.side_by_side import MORE_S
 
 SUBMIT = "/api/v1/inquiries/submit"
 INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
@@ -78,7 +79,7 @@ async def test_a_stop_under_load_answers_every_request_that_was_accepted(
         await asyncio.sleep(0.3)  # load
         told_at = time.perf_counter()
         service.signal(number)
-        exit_code = await service.exit_code(within_s=10)
+        exit_code = await service.exit_code(within_s=20)
         stopped_s = time.perf_counter() - told_at
         await asyncio.gather(*clients, readiness)
     assert exit_code == 0, service.lines
@@ -150,20 +151,20 @@ async def test_clients_who_hold_their_connection_do_not_hold_up_the_exit(tmp_pat
         assert b'"inquiry_id"' in await upload.content.readline()
         told_at = time.perf_counter()
         service.signal(signal.SIGTERM)
-        assert await service.exit_code(within_s=10) == 0
+        assert await service.exit_code(within_s=20) == 0
         stopped_s = time.perf_counter() - told_at
         upload.close()
         for writer in sockets:
             writer.close()
     print(f"stopped in {stopped_s:.2f} s")
-    assert stopped_s < 4.5
+    assert stopped_s < 4.5 + MORE_S
 
 
 async def test_a_service_that_is_told_twice_ends_well(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         service.signal(signal.SIGTERM)
         service.signal(signal.SIGINT)
-        assert await service.exit_code(within_s=10) == 0
+        assert await service.exit_code(within_s=20) == 0
 
 
 def test_a_stop_while_it_starts_is_heeded_by_itself(tmp_path: Path) -> None:

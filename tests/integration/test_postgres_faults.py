@@ -16,6 +16,7 @@ import pytest
 from inquiry_svc.testing.running import Running, running_service
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.servers.postgres import PostgresServer, postgres_server, postgres_standby
+from tests.side_by_side import MORE_S
 
 SUBMIT: Final = "/api/v1/inquiries/submit"
 LONGEST_S: Final = 2.0
@@ -58,7 +59,7 @@ async def submit(running: Running, subject: str, body: str = "Charged twice.") -
         assert response.status in (201, 503), answer
         if response.status == 503:
             assert int(response.headers["Retry-After"]) >= 1
-    assert took_s < LONGEST_S
+    assert took_s < LONGEST_S + MORE_S
     return response.status, took_s, answer
 
 
@@ -69,7 +70,7 @@ async def stored_again(running: Running, subject: str) -> float:
         await asyncio.sleep(0.01)
     took_s = time.perf_counter() - started
     print(f"stored {took_s:.3f} s after it could be")
-    assert took_s < BACK_S
+    assert took_s < BACK_S + MORE_S
     return took_s
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from inquiry_svc.catalogue import HTTP_CONNECTIONS_ACTIVE, HTTP_CONNECTIONS_EXPIRED
 from inquiry_svc.testing.running import Running, running_service
+from tests.side_by_side import MORE_S
 
 LIMIT_S: Final = 0.6
-LATE_S: Final = 1.5
-"""A sweep comes twice a second; the rest is for a machine that is busy with other tests."""
+LATE_S: Final = 1.5 + MORE_S
+"""A sweep comes twice a second."""
 SETTINGS: Final = {
     "server.first_byte_timeout_s": LIMIT_S,
     "server.header_timeout_s": LIMIT_S,
@@ -47,7 +48,7 @@ async def _closed_after(connection: Connection, act: Act) -> float:
     started = time.monotonic()
     acting = asyncio.create_task(act(writer))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await reader.read()
     except ConnectionError:
         pass
@@ -91,7 +92,7 @@ async def test_who_does_not_finish_a_body_is_answered_and_closed(running: Runnin
     started = time.monotonic()
     writer.write(HEAD % (path, b"x-ndjson" if path == b"bulk" else b"json") + b'{"body": "')
     dripping = asyncio.create_task(_drip(writer) if drips else _silence(writer))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.readuntil(b'"Request Timeout"')
     assert LIMIT_S - 0.05 <= time.monotonic() - started <= LIMIT_S + LATE_S
     assert b" 408 Request Timeout" in answer or path == b"bulk"
@@ -107,7 +108,7 @@ async def test_a_request_that_comes_in_time_by_small_pieces_is_served(running: R
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     writer.close()
 
@@ -116,11 +117,11 @@ async def test_a_connection_may_be_quiet_between_requests(running: Running) -> N
     reader, writer = await _connect(running)
     for _ in range(2):
         writer.write(REQUEST)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await reader.readuntil(b'"live"}')).startswith(b"HTTP/1.1 200")
         await asyncio.sleep(LIMIT_S + 0.6)  # longer than the limit and a sweep
     writer.write(REQUEST)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await reader.readuntil(b'"live"}')).startswith(b"HTTP/1.1 200")
     writer.write(REQUEST[:30])
     assert await _closed_after((reader, writer), _silence) <= LIMIT_S + LATE_S
@@ -131,7 +132,7 @@ async def test_a_quiet_connection_is_closed_at_its_own_limit() -> None:
     async with running_service({**SETTINGS, "server.keepalive_timeout_s": 0.3}) as running:
         reader, writer = await _connect(running)
         writer.write(REQUEST + REQUEST[:30])  # half of a next header came along
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reader.readuntil(b'"live"}')
         assert await _closed_after((reader, writer), _silence) <= 0.3 + LATE_S
 
@@ -147,7 +148,7 @@ async def test_a_crowd_of_slow_clients_is_closed_while_others_are_served(running
         started = time.monotonic()
         async with running.client.post("/api/v1/inquiries/classify", json={"body": "Charged twice."}) as answer:
             assert answer.status == 200
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 2 + MORE_S
         served += 1
     assert served > 10
     for took_s in await asyncio.gather(*closing):
@@ -157,7 +158,7 @@ async def test_a_crowd_of_slow_clients_is_closed_while_others_are_served(running
         for waiting in ("first_byte", "header")
     ]
     assert sum(expired) == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while running.service.metrics.series(HTTP_CONNECTIONS_ACTIVE).value > 1:
             async with running.client.get("/api/v1/health/live"):
                 pass

@@ -23,6 +23,7 @@ from inquiry_svc_plugins.caches.redis import RedisSettings, open_redis
 from inquiry_svc_plugins.caches.redis.breaker import Breaker
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.servers.redis import RedisServer, redis_server
+from tests.side_by_side import MORE_S
 
 SUBMIT: Final = "/api/v1/inquiries/submit"
 AT_EASE: Final[dict[str, Any]] = {"timeout_s": 5.0, "slow_s": 5.0}
@@ -205,6 +206,7 @@ async def mend(fault: str, server: RedisServer, proxy: FaultProxy) -> None:
         await server.ask("REPLICAOF", "NO", "ONE")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["gone", "stopped", "hang", "slow", "reset", "garbage", "out of memory", "read-only"])
 async def test_every_inquiry_is_served_whatever_redis_does(fault: str, server: RedisServer) -> None:
     with redis_server() as other:
@@ -245,7 +247,7 @@ async def test_it_starts_while_redis_is_gone_and_uses_it_when_it_comes(server: R
         await submits(running, "before", 3)
         assert await cache_health(running) != "healthy"
         await server.start()
-        await until(lambda: is_used(running), within_s=5)
+        await until(lambda: is_used(running), within_s=5 + MORE_S)
 
 
 def given() -> Offering:

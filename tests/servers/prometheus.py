@@ -48,7 +48,7 @@ def run_program(name: Program, arguments: Sequence[Any], *, folder: Path) -> tup
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     return done.returncode, done.stdout

@@ -217,7 +217,7 @@ async def test_a_hanging_health_check_does_not_add_to_the_wait() -> None:
     bench = Bench(FunctionClassifier(hang))
     check = asyncio.create_task(bench.predictor.check_classifier())
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert all(stand_in_answered(prediction) for prediction in await bench.predict())
     check.cancel()
     await asyncio.gather(check, return_exceptions=True)

@@ -95,7 +95,7 @@ async def test_a_push_that_fails_is_counted_told_of_once_and_made_up_for(caplog:
 
 async def test_an_exporter_that_hangs_holds_up_the_stop_for_a_moment_only() -> None:
     metrics, exporter, other = Metrics(OWN_METRICS), GivenExporter(0.005), GivenExporter(FOREVER_S)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with pushed_regularly({"given": exporter, "other": other}, OwnTurns(metrics), metrics):
             exporter.going_on.clear()
             await until(lambda: exporter.called > 0)
