@@ -154,6 +154,7 @@ async def test_a_socket_closed_mid_queue_leaves_the_queue() -> None:
     assert not any(text.body.startswith("gone") for batch in classifier.batches for text in batch)
 
 
+@pytest.mark.alone
 async def test_the_fallback_answers_for_a_classifier_that_hangs_within_its_timeout_and_50_ms() -> None:
     async def hang(texts: Sequence[Text]) -> Sequence[Verdict]:
         await asyncio.Event().wait()
