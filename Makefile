@@ -61,6 +61,7 @@ bench: $(VENV)/.dev peers  ## Measure speed against a constant answer and agains
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.peers
 
 bench-quick: $(VENV)/.dev peers  ## The same in short form, in three minutes; keeps nothing

@@ -51,6 +51,7 @@ from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
 from inquiry_svc.predicting import Predictor
 from inquiry_svc.pushing import OwnTurns, Turns, pushed_regularly
+from inquiry_svc.rate_limits import SharedWindows
 from inquiry_svc.recording import begin_with
 from inquiry_svc.reviewing import ReviewPolicy
 from inquiry_svc.reviews import Decision, Reviews
@@ -93,6 +94,8 @@ class Service:
     """Set before `stopping` where another worker has taken this one's place: readiness is the successor's then."""
     numbers_of_all: Callable[[], Awaitable[Snapshot]] | None = None
     """Asks every process of the service for its numbers; None where this is the only one."""
+    windows: SharedWindows | None = None
+    """Of the rate limits, which every process of the service shares; None where this is the only one."""
 
     async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
         """Triage and store. See `Pipeline.submit`."""

@@ -69,9 +69,9 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSettings:
-    """How often one key may call, or where there are none, one address. Each process counts for itself."""
+    """How often one key may call, or where there are none, one address. Workers of one service count together."""
 
-    requests: Annotated[int, Meta(ge=0)] = 0
+    requests: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     """In each window; 0: as often as it likes. Health is never counted; a bulk upload counts once."""
     window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
 

@@ -32,6 +32,7 @@ from inquiry_svc.cli.model.train import train
 from inquiry_svc.cli.plugins import plugins
 from inquiry_svc.cli.replay import replay
 from inquiry_svc.cli.restore import restore
+from inquiry_svc.cli.score import score
 from inquiry_svc.cli.serve import serve
 from inquiry_svc.errors import ConfigurationError, InquiryServiceError
 from inquiry_svc.plugins import asked, build_manager
@@ -78,7 +79,7 @@ def build_commands() -> click.Group:
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
     for command in (
-        *(serve, health, classify, train, evaluate, model, drift, replay, plugins, config),
+        *(serve, health, classify, score, train, evaluate, model, drift, replay, plugins, config),
         *(keys, migrate, backup, restore, metrics, alerts, dashboard, console, doctor, logs),
     ):
         commands.add_command(command)

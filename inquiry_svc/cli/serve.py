@@ -6,6 +6,7 @@ import asyncio
 import gc
 import io
 import logging
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from typing import Final, TextIO
 
 import click
 
+from inquiry_svc.allowances import Allowances, shared_memory
 from inquiry_svc.cli.configured import Configured, config_option, configured
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.logs import logging_to
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _KILL_AFTER_S: Final = 1.0
 """What a worker may take longer to stop than `announce_stop_s` and `stop_timeout_s`."""
+_NONE: Final = -1
+"""In the place of a file descriptor."""
 
 
 @click.command()
@@ -32,7 +36,7 @@ _KILL_AFTER_S: Final = 1.0
 @click.option("--data-dir", help="Where the embedded store keeps its file; ./inquiry-data unless set.")
 @click.option("--workers", type=int, help="Processes that share the port, one a core; 1 unless set.")
 @click.option("--admin-port", type=int, hidden=True)  # the one that the parent holds
-@click.option("--worker", type=int, nargs=2, hidden=True)  # its number and its end of the link to the parent
+@click.option("--worker", type=int, nargs=3, hidden=True)  # its number, its end of the link, the memory that is shared
 @config_option
 def serve(
     host: str | None,
@@ -40,7 +44,7 @@ def serve(
     data_dir: str | None,
     workers: int | None,
     admin_port: int | None,
-    worker: tuple[int, int] | None,
+    worker: tuple[int, int, int] | None,
     file: Path | None,
 ) -> int:
     """Serve over HTTP until SIGTERM or SIGINT. With several workers, SIGHUP renews them one after the other."""
@@ -76,7 +80,7 @@ def _serve_alone(found: Configured) -> int:
     return 0
 
 
-def _serve_as_worker(found: Configured, number: int, link_fd: int) -> int:
+def _serve_as_worker(found: Configured, number: int, link_fd: int, memory_fd: int) -> int:
     from inquiry_svc.web.port import bound_socket
 
     server = found.settings.server
@@ -86,7 +90,11 @@ def _serve_as_worker(found: Configured, number: int, link_fd: int) -> int:
         _admin_socket(found, shared=True) as admin,
         _runner() as runner,
     ):
-        runner.run(_work(found, bound, admin, link_fd))
+        allowances = None
+        if memory_fd != _NONE:
+            allowances = Allowances(memory_fd)
+            os.close(memory_fd)
+        runner.run(_work(found, bound, admin, link_fd, allowances))
     return 0
 
 
@@ -114,6 +122,7 @@ def _serve_with_workers(found: Configured, file: Path | None) -> int:
         options = ["--host", host, "--port", str(port), "--data-dir", server.data_dir]
         if file is not None:
             options += ["--config", str(file)]
+        memory_fd = shared_memory()
         if server.admin_port is not None:
             _, admin_port = holding.enter_context(held_port(server.admin_host, server.admin_port))
             options += ["--admin-port", str(admin_port)]
@@ -121,7 +130,8 @@ def _serve_with_workers(found: Configured, file: Path | None) -> int:
         def command(number: int, link_fd: int) -> list[str]:
             # -P: what lies in the current folder is not to be imported, as it is not by the parent.
             start = [sys.executable, "-P", "-m", "inquiry_svc.cli", "serve"]
-            return [*start, *options, "--worker", str(number), str(link_fd)]
+            numbers = (number, link_fd, _NONE if memory_fd is None else memory_fd)
+            return [*start, *options, "--worker", *map(str, numbers)]
 
         code = runner.run(
             keep_workers(
@@ -129,6 +139,7 @@ def _serve_with_workers(found: Configured, file: Path | None) -> int:
                 command,
                 serving=partial(_say_where, host, port),
                 stop_limit_s=server.announce_stop_s + server.stop_timeout_s + _KILL_AFTER_S,
+                memory_fd=memory_fd,
             )
         )
         if code == 0:
@@ -153,7 +164,13 @@ async def _serve(found: Configured, bound: socket.socket, admin: socket.socket |
     logger.info("stopped")
 
 
-async def _work(found: Configured, bound: socket.socket, admin: socket.socket | None, link_fd: int) -> None:
+async def _work(
+    found: Configured,
+    bound: socket.socket,
+    admin: socket.socket | None,
+    link_fd: int,
+    allowances: Allowances | None,
+) -> None:
     """The same for a worker, who is done as well when the parent is, or when told that a successor serves."""
     from inquiry_svc.service import open_service
     from inquiry_svc.web.server import listening, stop_signals
@@ -161,7 +178,7 @@ async def _work(found: Configured, bound: socket.socket, admin: socket.socket | 
 
     with stop_signals() as stop:
         async with (
-            joined(link_fd, stop) as membership,
+            joined(link_fd, stop, allowances) as membership,
             open_service(found.settings, found.manager, found.offers, turns=membership) as service,
         ):
 
@@ -172,6 +189,7 @@ async def _work(found: Configured, bound: socket.socket, admin: socket.socket | 
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hand_over)
             membership.metrics = service.metrics
             service.numbers_of_all = membership.numbers_of_all  # before the first scrape: counters would go down
+            service.windows = membership
             async with listening(service, bound, admin):
                 _spare_what_stays()
                 await membership.ready()

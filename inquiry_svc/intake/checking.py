@@ -88,6 +88,8 @@ def _every_fault(document: Any, kind: type[Incoming]) -> Iterator[Fault]:
     yield from _faults_beyond_types(values)
     yield from _faults_of_feedback(document, kind)
     yield from unfit
+    if not kind.__struct_config__.forbid_unknown_fields:
+        return
     for name in document:
         pointer = pointer_to("", name)
         if name not in fields and pointer[1:] not in told:

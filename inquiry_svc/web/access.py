@@ -57,7 +57,7 @@ class Access:
                 request[CALLER] = key
                 caller = key.name
             if self._limits is not None:
-                self._count(request, caller, self._limits)
+                await self._count(request, caller, self._limits)
         return await handler(request)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -95,8 +95,8 @@ class Access:
         challenge = _CHALLENGE if reason == "no_key" else f'{_CHALLENGE}, error="invalid_token"'
         return Refusal(401, detail, headers={hdrs.WWW_AUTHENTICATE: challenge})
 
-    def _count(self, request: web.Request, caller: str, limits: RateLimits) -> None:
-        quota = request[_QUOTA] = limits.count(caller)
+    async def _count(self, request: web.Request, caller: str, limits: RateLimits) -> None:
+        quota = request[_QUOTA] = await limits.count(caller)
         if quota.remaining < 0:
             self._refused["rate_limit"].inc()
             detail = (

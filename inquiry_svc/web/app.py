@@ -50,7 +50,7 @@ class Apps:
         self._keys = keys
         self._settings = service.settings
         self._edge = Edge(service, receipts, self._settings.logging)
-        self._limits = RateLimits(self._settings.limits) if self._settings.limits.requests else None
+        self._limits = RateLimits(self._settings.limits, service.windows) if self._settings.limits.requests else None
         origins = self._settings.server.allowed_origins
         self._cross_origin = CrossOrigin(origins) if origins else None
         self._plugins_middlewares = [

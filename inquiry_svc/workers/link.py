@@ -86,6 +86,15 @@ class AskTurn(msgspec.Struct, tag=True):
     last: bool
 
 
+class AskWindow(msgspec.Struct, tag=True):
+    """Worker: where is the rate limit's window of this caller? Begin one if there is none."""
+
+    question: int
+    caller: str
+    requests: int
+    window_s: int
+
+
 class TurnOver(msgspec.Struct, tag=True):
     """Worker: I am done with the turn that I was given."""
 
@@ -113,8 +122,15 @@ class YourTurn(msgspec.Struct, tag=True):
     sent: Numbers
 
 
-FromWorker: TypeAlias = Ready | Mine | AskAll | AskTurn | TurnOver
-FromParent: TypeAlias = AskYours | All | YourTurn
+class Window(msgspec.Struct, tag=True):
+    """Parent: its place in the shared memory and its end; None: there is no place, count for yourself."""
+
+    question: int
+    found: tuple[int, float] | None
+
+
+FromWorker: TypeAlias = Ready | Mine | AskAll | AskTurn | TurnOver | AskWindow
+FromParent: TypeAlias = AskYours | All | YourTurn | Window
 
 
 class Link:

@@ -1,6 +1,7 @@
 """A worker's side of the link: it tells its numbers, asks for everybody's, and stops when the parent is gone.
 
-It also asks for the turn to send everybody's numbers on: it is one of `pushing.Turns`.
+It also asks for the turn to send everybody's numbers on, and where callers' windows are: it is one of `pushing.Turns`
+and one of `rate_limits.SharedWindows`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
+from inquiry_svc.allowances import Allowances
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import Metrics, Snapshot
 from inquiry_svc.pushing import Turn
+from inquiry_svc.settings import LimitsSettings
 from inquiry_svc.workers.link import (
     All,
     AskAll,
     AskTurn,
+    AskWindow,
     AskYours,
     FromParent,
     Link,
@@ -28,6 +32,7 @@ from inquiry_svc.workers.link import (
     Numbers,
     Ready,
     TurnOver,
+    Window,
     YourTurn,
     open_link,
     to_numbers,
@@ -36,20 +41,24 @@ from inquiry_svc.workers.link import (
 
 logger = logging.getLogger(__name__)
 
+Answer: TypeAlias = All | YourTurn | Window
+
 _PERIOD_S: Final = 1.0
 """A worker that is killed takes at most what it counted for so long with it, less if it was scraped."""
 _SEND_LIMIT_S: Final = 1.0
 _ANSWER_LIMIT_S: Final = 2.0
 """The parent waits 0.5 s for the slowest worker."""
+_WINDOW_LIMIT_S: Final = 0.25
+"""A request waits for it."""
 
 
 @asynccontextmanager
-async def joined(link_fd: int, stop: asyncio.Event) -> AsyncIterator[Membership]:
+async def joined(link_fd: int, stop: asyncio.Event, allowances: Allowances | None = None) -> AsyncIterator[Membership]:
     """Be a worker while open. The end of the parent sets `stop`; on leaving, the last numbers are told."""
     end = socket.socket(fileno=link_fd)
     end.set_inheritable(False)
     link = await open_link(end)
-    membership = Membership(link)
+    membership = Membership(link, allowances)
     tasks = [
         asyncio.create_task(membership.listen(stop), name="listening to the parent"),
         asyncio.create_task(membership.tell_regularly(), name="telling the parent"),
@@ -65,13 +74,14 @@ async def joined(link_fd: int, stop: asyncio.Event) -> AsyncIterator[Membership]
 
 
 class Membership:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, allowances: Allowances | None) -> None:
+        self.allowances = allowances
         self._link = link
         self.metrics = Metrics()
         """What this worker counts in."""
         self._asking = asyncio.Lock()
         self._question = 0
-        self._answers: dict[int, asyncio.Future[All | YourTurn]] = {}
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
 
     async def ready(self) -> None:
         """Say that this worker serves from now on."""
@@ -84,7 +94,7 @@ class Membership:
         """
         async with _in_time(), self._asking:
             answer = await self._asked(AskAll(self._next_question(), self._numbers()))
-        return to_snapshot(answer.numbers or [])
+        return to_snapshot(answer.numbers if isinstance(answer, All) else [])
 
     @asynccontextmanager
     async def turn(self, exporter: str, period_s: float, *, last: bool) -> AsyncIterator[Turn | None]:
@@ -101,9 +111,19 @@ class Membership:
         finally:
             await self._link.send(over, timeout_s=_SEND_LIMIT_S)
 
-    async def _asked(self, asked: AskAll | AskTurn) -> All | YourTurn:
+    async def window(self, caller: str, settings: LimitsSettings) -> tuple[int, float] | None:
+        """See `rate_limits.SharedWindows`."""
+        asked = AskWindow(self._next_question(), caller, settings.requests, settings.window_s)
+        try:
+            async with asyncio.timeout(_WINDOW_LIMIT_S):
+                answer = await self._asked(asked)
+        except TimeoutError:
+            return None
+        return answer.found if isinstance(answer, Window) else None
+
+    async def _asked(self, asked: AskAll | AskTurn | AskWindow) -> Answer:
         """Raises `TimeoutError` where the parent can't be asked."""
-        answer: asyncio.Future[All | YourTurn] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[asked.question] = answer
         try:
             if not await self._link.send(asked, timeout_s=_SEND_LIMIT_S):

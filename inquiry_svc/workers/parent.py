@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from inquiry_svc.allowances import Allowances
 from inquiry_svc.metrics import Snapshot
-from inquiry_svc.workers.link import AskAll, AskTurn, Ready
+from inquiry_svc.workers.link import AskAll, AskTurn, AskWindow, Ready
 from inquiry_svc.workers.process import Command, Worker, start_worker
 from inquiry_svc.workers.sending import Sending
 from inquiry_svc.workers.totals import Totals
+from inquiry_svc.workers.windows import Windows
 
 logger = logging.getLogger(__name__)
 
@@ -29,23 +31,31 @@ _TURN_LIMIT_S: Final = 0.8
 """A worker that leaves waits 1 s for its last turn and for what it sends then."""
 
 
-async def keep_workers(count: int, command: Command, *, serving: Callable[[], None], stop_limit_s: float) -> int:
+async def keep_workers(
+    count: int, command: Command, *, serving: Callable[[], None], stop_limit_s: float, memory_fd: int | None = None
+) -> int:
     """Serve until told to stop; the exit code. `serving` is called once, when all serve.
+
+    `memory_fd` is the memory of `allowances`, which the workers share: they have it open under the same number.
 
     A worker that takes longer than `stop_limit_s` to stop is killed.
     """
     async with asyncio.TaskGroup() as tasks:
-        return await _Parent(count, command, stop_limit_s, tasks).run(serving)
+        return await _Parent(count, command, stop_limit_s, tasks, memory_fd).run(serving)
 
 
 class _Parent:
-    def __init__(self, count: int, command: Command, stop_limit_s: float, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, count: int, command: Command, stop_limit_s: float, tasks: asyncio.TaskGroup, memory_fd: int | None
+    ) -> None:
         self._count = count
         self._command = command
         self._stop_limit_s = stop_limit_s
         self._tasks = tasks
         self._workers: list[Worker] = []
         """Whose process or link is there, whatever it does."""
+        self._shared_fds = () if memory_fd is None else (memory_fd,)
+        self._windows = None if memory_fd is None else Windows(Allowances(memory_fd))
         self._totals = Totals()
         self._sending = Sending()
         self._changed = asyncio.Event()
@@ -105,7 +115,7 @@ class _Parent:
     async def _start(self, number: int, *, young_deaths: int = 0) -> Worker | None:
         """A worker that is not kept yet; None where the system starts no more processes."""
         try:
-            worker = await start_worker(number, self._command)
+            worker = await start_worker(number, self._command, self._shared_fds)
         except OSError as error:
             logger.error("worker %d can't be started", number, exc_info=error)
             return None
@@ -145,6 +155,8 @@ class _Parent:
                     self._tasks.create_task(self._answer(worker, message.question), name="scrape")
                 case AskTurn():
                     self._tasks.create_task(self._give_turn(worker, message), name="turn to send")
+                case AskWindow():
+                    self._tasks.create_task(self._give_window(worker, message), name="window")
                 case Ready():
                     worker.is_ready = True
                 case _:
@@ -216,6 +228,11 @@ class _Parent:
         sent = self._sending.note(asked.exporter, whole)
         if not await worker.give_turn(asked, whole, sent, within_s=_NUMBERS_LIMIT_S):
             self._sending.end(asked.exporter, worker, sent=False)
+
+    async def _give_window(self, worker: Worker, asked: AskWindow) -> None:
+        windows = self._windows
+        found = None if windows is None else windows.window(asked.caller, asked.requests, asked.window_s)
+        await worker.give_window(asked.question, found, within_s=_NUMBERS_LIMIT_S)
 
     async def _whole(self, asking: Worker) -> Snapshot:
         """Everybody's numbers as they are now; those of the worker that asks came with its question."""

@@ -18,12 +18,14 @@ from inquiry_svc.workers.link import (
     All,
     AskAll,
     AskTurn,
+    AskWindow,
     AskYours,
     FromWorker,
     Link,
     Mine,
     Ready,
     TurnOver,
+    Window,
     YourTurn,
     open_link,
     to_numbers,
@@ -37,10 +39,10 @@ _UNANSWERED: Final = 8
 """A worker that owes so many answers is asked nothing more: it is stopped, or stuck."""
 
 
-async def start_worker(number: int, command: Command) -> Worker:
+async def start_worker(number: int, command: Command, shared_fds: Sequence[int] = ()) -> Worker:
     """A fresh interpreter, in a process group of its own: Ctrl-C is for the parent, who tells the workers.
 
-    Raises `OSError` when the system starts no more processes.
+    It has `shared_fds` open, under the same numbers. Raises `OSError` when the system starts no more processes.
     """
     ours, theirs = socket.socketpair()
     with theirs:
@@ -48,7 +50,7 @@ async def start_worker(number: int, command: Command) -> Worker:
             process = await asyncio.create_subprocess_exec(
                 *command(number, theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *shared_fds),
                 process_group=0,
             )
         except OSError:
@@ -95,7 +97,7 @@ class Worker:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
 
-    async def messages(self) -> AsyncIterator[Ready | AskAll | AskTurn | TurnOver]:
+    async def messages(self) -> AsyncIterator[Ready | AskAll | AskTurn | TurnOver | AskWindow]:
         """What it says, until its end of the link is closed. Its numbers are noted on the way."""
         while (received := await self._link.receive()) is not None:
             message = msgspec.msgpack.decode(received, type=FromWorker)
@@ -135,6 +137,9 @@ class Worker:
         """Whether it could be told."""
         turn = YourTurn(asked.question, asked.exporter, to_numbers(whole), to_numbers(sent))
         return await self._link.send(turn, timeout_s=within_s)
+
+    async def give_window(self, question: int, found: tuple[int, float] | None, *, within_s: float) -> None:
+        await self._link.send(Window(question, found), timeout_s=within_s)
 
     async def refuse_turn(self, asked: AskTurn, *, within_s: float) -> None:
         await self._link.send(YourTurn(asked.question, asked.exporter, None, []), timeout_s=within_s)
