@@ -23,6 +23,7 @@ from inquiry_svc.web.access import Access
 from inquiry_svc.web.cross_origin import CrossOrigin
 from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.keys import LIMITS, SERVICE
+from inquiry_svc.web.lane import Lane
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
 from inquiry_svc.web.traced import TracedRequests
@@ -58,6 +59,9 @@ class Apps:
         ]
         routes = [*_own_routes(self._settings), *_plugins_routes(service)]
         is_apart = self._settings.server.admin_port is not None
+        is_plain = not (service.tracer or self._cross_origin or self._keys or self._limits or self._plugins_middlewares)
+        self.lane = Lane(service, self._edge) if is_plain else None
+        """Before the main application, where nothing stands between the edge and the handlers."""
         self.main = self._app(each for each in routes if not (is_apart and each.apart))
         self.admin = self._app(each for each in routes if each.apart is not False) if is_apart else None
 
