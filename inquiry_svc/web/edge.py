@@ -105,10 +105,13 @@ class Edge:
         self._answered.put((method, endpoint, status, duration_s))
 
     def _count(self, answered: Sequence[tuple[str, str, int, float]]) -> None:
+        durations_s: dict[tuple[str, str, int], list[float]] = {}
         for method, endpoint, status, duration_s in answered:
-            requests, durations = self._series_of(method, endpoint, status)
-            requests.inc()
-            durations.observe(duration_s)
+            durations_s.setdefault((method, endpoint, status), []).append(duration_s)
+        for asked, took_s in durations_s.items():
+            requests, durations = self._series_of(*asked)
+            requests.inc(len(took_s))
+            durations.observe_all(took_s)
 
     def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
         found = self._series.get((method, endpoint, status))

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _END: Final = b"\r\n\r\n"
 _MAX_BYTES: Final = 4096
-_LINES: Final = re.compile(
-    r"(GET|HEAD|POST) ([!-~]+) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)*)\r\n"
+_PLAIN: Final = re.compile(
+    r"(?:GET|HEAD|POST) [!-~]++ HTTP/1\.1(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! ))*+"
 )
-_FIELD: Final = re.compile(r"([^:]+): ?(.*)\r\n")
 _UNUSUAL: Final = frozenset(("transfer-encoding", "content-encoding", "expect", "upgrade", "trailer"))
-_LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,8}")
+_MAX_DIGITS: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Of one request: what it asks for, and where its body begins and ends."""
 
     method: str
@@ -35,20 +34,26 @@ class Head:
 
 def read_head(data: bytes) -> Head | None:
     """The head that `data` begins with, or None where it is not whole yet or anything in it is unusual."""
-    body_at = data.find(_END, 0, _MAX_BYTES) + len(_END)
-    if body_at < len(_END):
+    head_end = data.find(_END, 0, _MAX_BYTES)
+    if head_end < 0:
         return None
-    found = _LINES.fullmatch(data[:body_at].decode("latin-1"))
-    if found is None:
+    head = data[:head_end].decode("latin-1")
+    if _PLAIN.fullmatch(head) is None:
         return None
-    method, target, lines = found.groups()
-    given = _FIELD.findall(lines)
-    fields = {name.lower(): value for name, value in given}
-    if len(fields) != len(given) or not _UNUSUAL.isdisjoint(fields):
-        return None
-    if fields.get("connection", "keep-alive").lower() != "keep-alive":
-        return None
+    request_line, *lines = head.split("\r\n")
+    fields = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        fields[name.lower()] = value
     length = fields.get("content-length", "0")
-    if not _LENGTH.fullmatch(length):
+    if (
+        len(fields) != len(lines)
+        or not _UNUSUAL.isdisjoint(fields)
+        or fields.get("connection", "keep-alive").lower() != "keep-alive"
+        or not length.isdecimal()
+        or len(length) > _MAX_DIGITS
+    ):
         return None
+    method, target, _ = request_line.split(" ")
+    body_at = head_end + len(_END)
     return Head(method, target, fields, body_at, body_at + int(length))

@@ -64,13 +64,14 @@ _STOPS: Final[Mapping[str, _Stop[Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """A request that is answered here."""
 
     stop: _Stop[Any]
-    fields: Mapping[str, str]
     body: bodies.Incoming
+    idempotency_key: str | None
+    request_id: str | None
+    """The caller's own."""
 
 
 class Lane:
@@ -81,42 +82,41 @@ class Lane:
 
     def take(self, head: Head, data: bytes) -> Taken | None:
         """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
-        stop = _STOPS.get(head.target)
+        stop, fields = _STOPS.get(head.target), head.fields
+        key = fields.get("idempotency-key")
         if (
             stop is None
             or head.method != "POST"
-            or head.fields.get("content-type", "").lower() not in _PLAIN_JSON
+            or fields.get("content-type", "").lower() not in _PLAIN_JSON
             or head.end - head.body_at > MAX_BODY_BYTES
-            or not inquiries.is_key(head.fields.get("idempotency-key", "none"))
+            or not (key is None or inquiries.is_key(key))
         ):
             return None
         try:
-            return Taken(stop, head.fields, checked(data[head.body_at :], stop.kind))
+            return Taken(stop, checked(data[head.body_at :], stop.kind), key, fields.get("x-request-id"))
         except (NotJson, NotValid):
             return None
 
     async def answer(self, taken: Taken) -> tuple[bytes, bool]:
         """The bytes of the answer, and whether the connection ends with it. In a task of its own, for its log lines."""
-        started, request_id = self._edge.begin(taken.fields.get("x-request-id"))
+        started, request_id = self._edge.begin(taken.request_id)
         status = HUNG_UP
         try:
-            closes = False
+            closes, own = False, ""
             try:
-                key = taken.fields.get("idempotency-key")
-                status, headers, found = await taken.stop.handle(self._service, taken.body, key)
-                more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                status, headers, found = await taken.stop.handle(self._service, taken.body, taken.idempotency_key)
                 head, body = self._heads[status], _encode(found)
+                for name, value in headers.items():
+                    own += f"{name}: {value}\r\n"
             except Exception as error:
                 problem = answer_to(error, request_id)
                 assert isinstance(problem.body, bytes)
-                status, more, body = problem.status, "", problem.body
-                head, closes = _head_of(status, problem.headers), problem.keep_alive is False
-            if self._service.stopping:
-                closes = True
-            if closes:
-                more += "Connection: close\r\n"
-            rest = f"{more}X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n{_date()}\r\n"
-            return head + rest.encode() + body, closes
+                status, head, body = problem.status, _head_of(problem.status, problem.headers), problem.body
+                closes = problem.keep_alive is False
+            if closes or self._service.stopping:
+                closes, own = True, f"{own}Connection: close\r\n"
+            last = f"{own}X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n{_date()}\r\n"
+            return head + last.encode() + body, closes
         finally:
             self._edge.end("POST", taken.stop.path, status, started, None)
 
