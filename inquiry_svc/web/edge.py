@@ -22,7 +22,7 @@ from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
 from inquiry_svc.settings import LoggingSettings
-from inquiry_svc.web.access import CALLER
+from inquiry_svc.web.access import VISIT
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipts
 
@@ -77,7 +77,7 @@ class Edge:
             return response
         finally:
             self._receipts.end(protocol)
-            self.end(request.method, _endpoint(request), status, started, request.get(CALLER))
+            self.end(request.method, _endpoint(request), status, started, _key_of(request))
             action = self.audited.get(request.match_info.route)
             if action is not None:
                 _audit(request, action, status)
@@ -163,13 +163,18 @@ def mark(headers: MutableMapping[str, str], request_id: str) -> None:
         headers[hdrs.CONTENT_SECURITY_POLICY] = _NOTHING
 
 
+def _key_of(request: web.Request) -> ApiKey | None:
+    visit = request.get(VISIT)
+    return None if visit is None else visit.key
+
+
 def _named(caller: ApiKey | None) -> dict[str, str]:
     """For a line of the log: whose key it came with, if it came with one."""
     return {} if caller is None else {"caller": caller.name, "key_id": caller.key_id}
 
 
 def _audit(request: web.Request, action: str, status: int) -> None:
-    caller = _named(request.get(CALLER))
+    caller = _named(_key_of(request))
     logging.getLogger(AUDIT).info(
         "%s by %s: %s",
         action,

@@ -24,10 +24,6 @@ from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
 
 _MAX_KEY_CHARACTERS: Final = 255
 
-V1: Final = "/api/v1"
-SUBMIT_PATH: Final = f"{V1}/inquiries/submit"
-CLASSIFY_PATH: Final = f"{V1}/inquiries/classify"
-
 Headers: TypeAlias = Mapping[str, str]
 
 

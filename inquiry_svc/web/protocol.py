@@ -56,7 +56,7 @@ class HttpProtocol(web.RequestHandler):
             self._go_on_plainly(self._left - len(data), data)
         elif (head := read_head(data)) is None:
             self._go_on_plainly(-1, data)
-        elif head.end != len(data) or self._writing_paused or (taken := lane.take(head, data)) is None:
+        elif head.end != len(data) or self._writing_paused or (taken := lane.take(head, data, self.peername)) is None:
             self._go_on_plainly(head.end - len(data), data)
         else:
             self._receipts.begin(self)

@@ -9,14 +9,14 @@ from inquiry_svc.web import bulk, documentation, inquiries, operations, reviews,
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.media_types import NDJSON
 
-_V1: Final = inquiries.V1
+_V1: Final = "/api/v1"
 _REFUSED: Final = (400, 408, 413, 415, 422)
 _OVERLOAD: Final = (500, 503)
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         "POST",
-        inquiries.SUBMIT_PATH,
+        f"{_V1}/inquiries/submit",
         inquiries.submit,
         "submit",
         "Triage one inquiry and store it. 201 means that it is committed.",
@@ -27,7 +27,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         "POST",
-        inquiries.CLASSIFY_PATH,
+        f"{_V1}/inquiries/classify",
         inquiries.classify,
         "submit",
         "Classify a text without storing it.",
