@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from msgspec import Struct
+
 Category: TypeAlias = Literal["technical_support", "billing", "sales", "hr", "legal", "product_feedback"]
 Sentiment: TypeAlias = Literal["positive", "neutral", "negative"]
 Urgency: TypeAlias = Literal["low", "medium", "high", "critical"]
@@ -70,8 +72,9 @@ class Inquiry(Text):
     idempotency_key: IdempotencyKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
+    """A `Struct`, since there are three for each text and it is made in a quarter of the time of a frozen dataclass."""
+
     label: str
     confidence: float
     """The calibrated probability that the label is right, 0 to 1."""
@@ -97,18 +100,15 @@ class Verdict:
     @classmethod
     def from_scores(cls, scores: Sequence[float], evidence: float = 1.0) -> Verdict:
         """Read the three labels off `scores` (in the order of `AXES`; the first label wins a tie)."""
+        categories, sentiments, urgencies = scores[:6], scores[6:9], scores[9:13]
+        category, sentiment, urgency = max(categories), max(sentiments), max(urgencies)
         return cls(
-            _likeliest(CATEGORIES, scores[:6]),
-            _likeliest(SENTIMENTS, scores[6:9]),
-            _likeliest(URGENCIES, scores[9:13]),
+            Label(CATEGORIES[categories.index(category)], category),
+            Label(SENTIMENTS[sentiments.index(sentiment)], sentiment),
+            Label(URGENCIES[urgencies.index(urgency)], urgency),
             tuple(scores),
             evidence,
         )
-
-
-def _likeliest(labels: tuple[str, ...], scores: Sequence[float]) -> Label:
-    best = max(scores)
-    return Label(labels[scores.index(best)], best)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from inquiry_svc.inquiries import AXES
-from inquiry_svc.intake.bodies import FeedbackIn, Incoming
+from inquiry_svc.intake.bodies import FeedbackIn, Incoming, TextIn
 from inquiry_svc.intake.email_address import is_email_address
 from inquiry_svc.intake.strict_json import Fault, faults, parse, pointer_to
 from inquiry_svc.intake.wording import what_is_wrong
@@ -48,9 +48,10 @@ def checked(raw: bytes, kind: type[IncomingT]) -> IncomingT:
     """Raises `NotJson` when the bytes are not JSON, `NotValid` with every fault of every field."""
     document = parse(raw)
     if isinstance(document, dict):
-        for name in _TRIMMED:
-            if isinstance(document.get(name), str):
-                document[name] = document[name].strip(WHITESPACE)
+        for name in _trimmed_of(kind):
+            text = document.get(name)
+            if isinstance(text, str):
+                document[name] = text.strip(WHITESPACE)
     may_be_unfit = b"\\u" in raw or (isinstance(document, dict) and "metadata" in document)
     if may_be_unfit and any(faults(document)):  # before msgspec, which raises other errors over lone surrogates
         raise NotValid(_every_fault(document, kind))
@@ -58,12 +59,19 @@ def checked(raw: bytes, kind: type[IncomingT]) -> IncomingT:
         value = msgspec.convert(document, kind)
     except msgspec.ValidationError:
         raise NotValid(_every_fault(document, kind)) from None
+    if kind is TextIn:  # has no more rules than its types, and is asked for with every classify
+        return value
     if found := [*_faults_beyond_types(msgspec.structs.asdict(value)), *_faults_of_feedback(document, kind)]:
         raise NotValid(found)
     return value
 
 
 _TRIMMED: Final = ("subject", "body", "sender_email", "sender_name", "reviewer")
+
+
+@cache
+def _trimmed_of(kind: type[Incoming]) -> Sequence[str]:
+    return [name for name in _TRIMMED if name in fields_of(kind)]
 
 
 def _every_fault(document: Any, kind: type[Incoming]) -> Iterator[Fault]:
@@ -98,7 +106,8 @@ def _every_fault(document: Any, kind: type[Incoming]) -> Iterator[Fault]:
 
 def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[Fault]:
     for name in ("received_at", "resolved_at"):
-        yield from faults_of_moment(f"/{name}", values.get(name))
+        if name in values:
+            yield from faults_of_moment(f"/{name}", values[name])
     if "sender_email" in values and not is_email_address(values["sender_email"]):
         yield Fault("/sender_email", "is not a valid e-mail address")
     if values.get("metadata") and len(orjson.dumps(values["metadata"])) > MAX_METADATA_BYTES:

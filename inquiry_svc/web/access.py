@@ -7,7 +7,8 @@ A key comes as `X-API-Key`, or else as `Authorization: Bearer`: the first is for
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -21,11 +22,6 @@ from inquiry_svc.rate_limits import Quota, RateLimits
 from inquiry_svc.settings import Settings
 from inquiry_svc.web.incoming import Refusal
 
-CALLER: Final = web.RequestKey("caller", ApiKey)
-"""The key that a request came with, also where it may not do what it asks for."""
-
-_QUOTA: Final = web.RequestKey("quota", Quota)
-_API_KEY: Final = istr("X-API-Key")
 _RATE_LIMIT: Final = istr("RateLimit")
 _RATE_LIMIT_POLICY: Final = istr("RateLimit-Policy")
 _BEARER: Final = "bearer "
@@ -34,6 +30,15 @@ _CHALLENGE: Final = 'Bearer realm="inquiry-svc"'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Scopes = Mapping[web.AbstractRoute, Scope | None]
 """What each route takes; None: nothing. One that is not there takes `admin`."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """What is found out of who asks, until it is refused."""
+
+    key: ApiKey | None = None
+    """The one that it came with, also where that may not do what it asks for."""
+    quota: Quota | None = None
 
 
 class Access:
@@ -50,22 +55,28 @@ class Access:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         scope = self._scope_of(request)
         if scope is not None:
-            if self._keys is None:
-                caller = _place_of(request.remote)
-            else:
-                key = self._admitted(request, scope, self._keys)
-                request[CALLER] = key
-                caller = key.name
-            if self._limits is not None:
-                await self._count(request, caller, self._limits)
+            visit = request[VISIT] = Visit()
+            await self.admit(visit, scope, request.headers, request.remote)
         return await handler(request)
+
+    async def admit(self, visit: Visit, scope: Scope, headers: Mapping[str, str], remote: str | None) -> None:
+        """Fill in the visit. `headers` are found by names in lower case. Raises `Refusal`."""
+        caller = _place_of(remote) if self._keys is None else self._admitted(visit, scope, headers, self._keys).name
+        if self._limits is not None:
+            await self._count(visit, caller, self._limits)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
-        quota = request.get(_QUOTA)
+        visit = request.get(VISIT)
+        if visit is not None:
+            self.say_quota(visit, response.headers)
+
+    def say_quota(self, visit: Visit, headers: MutableMapping[str, str]) -> None:
+        """Put what the caller still has in the headers of an answer."""
+        quota = visit.quota
         if quota is not None:
-            response.headers[_RATE_LIMIT_POLICY] = self._policy
-            response.headers[_RATE_LIMIT] = f'"default";r={max(0, quota.remaining)};t={quota.ends_in_s}'
+            headers[_RATE_LIMIT_POLICY] = self._policy
+            headers[_RATE_LIMIT] = f'"default";r={max(0, quota.remaining)};t={quota.ends_in_s}'
 
     def _scope_of(self, request: web.Request) -> Scope | None:
         found = request.match_info
@@ -73,14 +84,14 @@ class Access:
             return None
         return self._scopes.get(found.route, "admin")
 
-    def _admitted(self, request: web.Request, scope: Scope, keys: KeysInUse) -> ApiKey:
-        presented = presented_key(request)
+    def _admitted(self, visit: Visit, scope: Scope, headers: Mapping[str, str], keys: KeysInUse) -> ApiKey:
+        presented = presented_key(headers)
         if presented is None:
             raise self._unauthorized("no_key", "an API key is needed: send Authorization: Bearer, or X-API-Key")
         key = keys.ring.find(presented)
         if key is None:
             raise self._unauthorized("unknown_key", "this API key is not valid")
-        request[CALLER] = key
+        visit.key = key
         if has_expired(key):
             raise self._unauthorized("expired_key", "this API key has expired")
         if not key.may(scope):
@@ -95,8 +106,8 @@ class Access:
         challenge = _CHALLENGE if reason == "no_key" else f'{_CHALLENGE}, error="invalid_token"'
         return Refusal(401, detail, headers={hdrs.WWW_AUTHENTICATE: challenge})
 
-    async def _count(self, request: web.Request, caller: str, limits: RateLimits) -> None:
-        quota = request[_QUOTA] = await limits.count(caller)
+    async def _count(self, visit: Visit, caller: str, limits: RateLimits) -> None:
+        quota = visit.quota = await limits.count(caller)
         if quota.remaining < 0:
             self._refused["rate_limit"].inc()
             detail = (
@@ -105,11 +116,15 @@ class Access:
             raise Refusal(429, detail, headers={hdrs.RETRY_AFTER: str(quota.ends_in_s)})
 
 
-def presented_key(request: web.Request) -> str | None:
+VISIT: Final = web.RequestKey("visit", Visit)
+"""Of a request that takes a scope."""
+
+
+def presented_key(headers: Mapping[str, str]) -> str | None:
     """What came as a key, if anything did."""
-    key = request.headers.get(_API_KEY)
+    key = headers.get("x-api-key")
     if key is None:
-        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+        authorization = headers.get("authorization", "")
         if authorization[: len(_BEARER)].lower() == _BEARER:
             key = authorization[len(_BEARER) :].strip()
     return key or None

@@ -23,6 +23,7 @@ from inquiry_svc.web.access import Access
 from inquiry_svc.web.cross_origin import CrossOrigin
 from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.keys import LIMITS, SERVICE
+from inquiry_svc.web.lane import Lane
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
 from inquiry_svc.web.traced import TracedRequests
@@ -58,6 +59,11 @@ class Apps:
         ]
         routes = [*_own_routes(self._settings), *_plugins_routes(service)]
         is_apart = self._settings.server.admin_port is not None
+        self._scopes: dict[web.AbstractRoute, Scope | None] = {}
+        self._access = Access(self._scopes, keys, self._limits, service.metrics) if keys or self._limits else None
+        is_straight = not (service.tracer or self._cross_origin or self._plugins_middlewares)
+        self.lane = Lane(service, self._edge, self._access) if is_straight else None
+        """For the port of the main application, where nothing that it doesn't know stands before the handlers."""
         self.main = self._app(each for each in routes if not (is_apart and each.apart))
         self.admin = self._app(each for each in routes if each.apart is not False) if is_apart else None
 
@@ -67,18 +73,18 @@ class Apps:
         app[SERVICE] = self._service
         app[LIMITS] = self._settings.server
         app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
-        scopes = {
-            route: each.scope
+        self._scopes.update(
+            (route, each.scope)
             for each in served
             for added in app.router.add_routes([each.route])
             for route in added.resource or ()  # HEAD comes with GET, and is not named
             if route.handler == added.handler
-        }
-        self._surround(app, scopes)
+        )
+        self._surround(app)
         self._begin_watching(app)
         return app
 
-    def _surround(self, app: web.Application, scopes: dict[web.AbstractRoute, Scope | None]) -> None:
+    def _surround(self, app: web.Application) -> None:
         """Outermost first."""
         service = self._service
         around: list[TracedRequests | Edge | CrossOrigin | Access] = [self._edge]
@@ -86,8 +92,8 @@ class Apps:
             around.insert(0, TracedRequests(service.tracer))
         if self._cross_origin is not None:
             around.append(self._cross_origin)
-        if self._keys is not None or self._limits is not None:
-            around.append(Access(scopes, self._keys, self._limits, service.metrics))
+        if self._access is not None:
+            around.append(self._access)
         for each in around:
             app.middlewares.append(each.middleware)
             app.on_response_prepare.append(each.mark)

@@ -15,19 +15,22 @@ import uuid_utils
 from aiohttp import hdrs, web
 from multidict import istr
 
+from inquiry_svc.api_keys import ApiKey
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
 from inquiry_svc.logs import AUDIT, REQUEST_ID
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
 from inquiry_svc.settings import LoggingSettings
-from inquiry_svc.web.access import CALLER
+from inquiry_svc.web.access import VISIT
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipts
 
 logger = logging.getLogger(__name__)
 
 UNMATCHED: Final = "__unmatched__"
+HUNG_UP: Final = 499
+"""Instead of a status: the client left before it was answered; nginx's number for it."""
 _REQUEST_ID_HEADER: Final = istr("X-Request-ID")
 _CONTENT_TYPE_OPTIONS: Final = istr("X-Content-Type-Options")
 _CROSS_ORIGIN_RESOURCE_POLICY: Final = istr("Cross-Origin-Resource-Policy")
@@ -62,13 +65,10 @@ class Edge:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = time.perf_counter()
-        request_id = _request_id(request)
-        REQUEST_ID.set(request_id)
         protocol = request.protocol
         self._receipts.begin(protocol)
-        self._active += 1
-        status = 499  # the client hung up before it was answered; nginx's number for it
+        started, request_id = self.begin(request.headers.get(_REQUEST_ID_HEADER))
+        status = HUNG_UP
         try:
             response = await _answered(request, handler, request_id)
             if self._service.stopping and not response.prepared:
@@ -76,28 +76,42 @@ class Edge:
             status = response.status
             return response
         finally:
-            self._active -= 1
             self._receipts.end(protocol)
-            duration_s = time.perf_counter() - started
-            self._measure(request, status, duration_s)
-            if self._leaves_a_line(status, duration_s):
-                _leave_line(request, status, duration_s)
+            self.end(request.method, _endpoint(request), status, started, _key_of(request))
             action = self.audited.get(request.match_info.route)
             if action is not None:
                 _audit(request, action, status)
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
-        mark(response.headers, REQUEST_ID.get() or _request_id(request))
+        mark(response.headers, REQUEST_ID.get() or _request_id(request.headers.get(_REQUEST_ID_HEADER)))
 
-    def _measure(self, request: web.Request, status: int, duration_s: float) -> None:
-        self._answered.put((request.method, _endpoint(request), status, duration_s))
+    def begin(self, given_id: str | None) -> tuple[float, str]:
+        """A request is being served: since when, for `end`, and its id, from here on that of the log lines too."""
+        request_id = _request_id(given_id)
+        REQUEST_ID.set(request_id)
+        self._active += 1
+        return time.perf_counter(), request_id
+
+    def end(self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None) -> None:
+        """It was answered, or never will be."""
+        self._active -= 1
+        duration_s = time.perf_counter() - started
+        self._measure(method, endpoint, status, duration_s)
+        if self._leaves_a_line(status, duration_s):
+            _leave_line(method, endpoint, status, duration_s, caller)
+
+    def _measure(self, method: str, endpoint: str, status: int, duration_s: float) -> None:
+        self._answered.put((method, endpoint, status, duration_s))
 
     def _count(self, answered: Sequence[tuple[str, str, int, float]]) -> None:
+        durations_s: dict[tuple[str, str, int], list[float]] = {}
         for method, endpoint, status, duration_s in answered:
-            requests, durations = self._series_of(method, endpoint, status)
-            requests.inc()
-            durations.observe(duration_s)
+            durations_s.setdefault((method, endpoint, status), []).append(duration_s)
+        for asked, took_s in durations_s.items():
+            requests, durations = self._series_of(*asked)
+            requests.inc(len(took_s))
+            durations.observe_all(took_s)
 
     def _series_of(self, method: str, endpoint: str, status: int) -> tuple[CounterSeries, HistogramSeries]:
         found = self._series.get((method, endpoint, status))
@@ -126,13 +140,13 @@ def _endpoint(request: web.Request) -> str:
     return UNMATCHED if resource is None else resource.canonical
 
 
-def _leave_line(request: web.Request, status: int, duration_s: float) -> None:
-    said = {"method": _method(request.method), "endpoint": _endpoint(request), "status": status}
+def _leave_line(method: str, endpoint: str, status: int, duration_s: float, caller: ApiKey | None) -> None:
+    said = {"method": _method(method), "endpoint": endpoint, "status": status}
     logger.log(
         logging.WARNING if status >= 500 else logging.INFO,
         "%s %s answered %d",
         *said.values(),
-        extra={**said, "duration_s": round(duration_s, 6), **_caller(request)},
+        extra={**said, "duration_s": round(duration_s, 6), **_named(caller)},
     )
 
 
@@ -149,14 +163,18 @@ def mark(headers: MutableMapping[str, str], request_id: str) -> None:
         headers[hdrs.CONTENT_SECURITY_POLICY] = _NOTHING
 
 
-def _caller(request: web.Request) -> dict[str, str]:
+def _key_of(request: web.Request) -> ApiKey | None:
+    visit = request.get(VISIT)
+    return None if visit is None else visit.key
+
+
+def _named(caller: ApiKey | None) -> dict[str, str]:
     """For a line of the log: whose key it came with, if it came with one."""
-    key = request.get(CALLER)
-    return {} if key is None else {"caller": key.name, "key_id": key.key_id}
+    return {} if caller is None else {"caller": caller.name, "key_id": caller.key_id}
 
 
 def _audit(request: web.Request, action: str, status: int) -> None:
-    caller = _caller(request)
+    caller = _named(_key_of(request))
     logging.getLogger(AUDIT).info(
         "%s by %s: %s",
         action,
@@ -182,15 +200,19 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
             raise
         return problem_response(error, request_id)
     except Exception as error:
-        response = problem_response(error, request_id)
-        if response.status == 500:  # a 503 is told of by whoever could not serve, once for all that it concerns
-            logger.error("%s was not served", request.match_info.route.name or "a request", exc_info=error)
-        return response
+        return answer_to(error, request_id, request.match_info.route.name)
 
 
-def _request_id(request: web.Request) -> str:
+def answer_to(error: Exception, request_id: str, name: str | None = None) -> web.Response:
+    """The problem for what a handler raised; what nobody expected is logged, as not having served this `name`."""
+    response = problem_response(error, request_id)
+    if response.status == 500:  # a 503 is told of by whoever could not serve, once for all that it concerns
+        logger.error("%s was not served", name or "a request", exc_info=error)
+    return response
+
+
+def _request_id(given: str | None) -> str:
     """The caller's id where it is fit to be logged and sent back, else a new one."""
-    given = request.headers.get(_REQUEST_ID_HEADER)
     return given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
 
 

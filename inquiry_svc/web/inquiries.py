@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from inquiry_svc.inquiries import Feedback, IdempotencyKey, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.intake.strict_json import Fault
+from inquiry_svc.service import Service
 from inquiry_svc.web import schemas
 from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
 from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
@@ -22,29 +24,41 @@ from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
 
 _MAX_KEY_CHARACTERS: Final = 255
 
+Headers: TypeAlias = Mapping[str, str]
+
 
 async def submit(request: web.Request) -> web.Response:
     body = await read_body(request, bodies.SubmitIn)
-    key = header_key(request)
+    answer, headers = await submitted(request.app[SERVICE], body, header_key(request))
+    return json_response(answer, status=201, headers=headers)
+
+
+async def submitted(service: Service, body: bodies.SubmitIn, key: str | None) -> tuple[schemas.InquiryOut, Headers]:
+    """What is answered to a submit; `key` is its idempotency key."""
     idempotency_key = None if key is None else IdempotencyKey(key, fingerprint_of(body))
     inquiry = inquiry_of(body, idempotency_key=idempotency_key)
-    submission = await request.app[SERVICE].submit(inquiry)
+    submission = await service.submit(inquiry)
     answer = inquiry_out(submission.outcome)
     headers = {"Location": f"/api/v1/inquiries/{answer.inquiry_id}"}
     if submission.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return json_response(answer, status=201, headers=headers)
+    return answer, headers
 
 
 async def classify(request: web.Request) -> web.Response:
     query = read_query(request, schemas.ClassifyQuery)
     body = await read_body(request, bodies.TextIn)
-    service, text = request.app[SERVICE], Text(body.subject, body.body)
+    return json_response(await classified(request.app[SERVICE], body, query))
+
+
+async def classified(service: Service, body: bodies.TextIn, query: schemas.ClassifyQuery) -> schemas.PredictionOut:
+    """What is answered to a classify."""
+    text = Text(body.subject, body.body)
     prediction = await service.classify(text)
     answer = prediction_out(prediction, with_scores=query.include_all_scores)
     if query.explain:
         answer.explanation = explanation_out(text, await service.explain(text, prediction.model))
-    return json_response(answer)
+    return answer
 
 
 async def get(request: web.Request) -> web.Response:
@@ -101,7 +115,12 @@ async def resolve(request: web.Request) -> web.Response:
 def header_key(request: web.Request) -> str | None:
     """The `Idempotency-Key` header. Raises `Refusal` 422 when it can't be one."""
     value = request.headers.get("Idempotency-Key")
-    if value is None or (1 <= len(value) <= _MAX_KEY_CHARACTERS and value.isascii() and value.isprintable()):
+    if value is None or is_key(value):
         return value
     fault = Fault("Idempotency-Key", f"must be 1 to {_MAX_KEY_CHARACTERS} printable ASCII characters")
     raise Refusal(422, "not valid: Idempotency-Key", [fault])
+
+
+def is_key(value: str) -> bool:
+    """Whether it can be an idempotency key."""
+    return 1 <= len(value) <= _MAX_KEY_CHARACTERS and value.isascii() and value.isprintable()

@@ -1,23 +1,139 @@
-"""aiohttp's protocol for one connection, with answers of our form where no request could be read or handled at all."""
+"""aiohttp's protocol for one connection, and the switch before it: what the lane takes never reaches aiohttp.
+
+Also answers of our form where no request could be read or handled at all.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Any
 
 from aiohttp import web
 
 from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web.edge import mark, new_request_id
+from inquiry_svc.web.heads import read_head
 from inquiry_svc.web.incoming import Refusal
+from inquiry_svc.web.lane import Lane, Taken
 from inquiry_svc.web.problems import problem_response
+from inquiry_svc.web.receipt import Receipts
 
 logger = logging.getLogger(__name__)
 
 
 class HttpProtocol(web.RequestHandler):
-    """What happens to a request is the application's; what is no request ends here."""
+    """What happens to a request is the application's, or the lane's; what is no request ends here.
 
-    __slots__ = ()
+    The lane is asked only between requests, and aiohttp must have seen whole requests only: so the bytes of what goes
+    the plain way are counted, and a connection on which that is not certain stays on it.
+    """
+
+    __slots__ = ("_answering", "_lane", "_later", "_left", "_receipts", "_writing_paused")
+
+    def __init__(self, server: web.Server, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
+        super().__init__(server, **given)
+        self._receipts = receipts
+        self._lane = lane
+        """None where all goes the plain way, from now on."""
+        self._answering: asyncio.Task[None] | None = None
+        self._later = b""
+        """Came before the lane had answered what was sent before it."""
+        self._left: int | None = None
+        """Of the request that goes the plain way: so many bytes are not here yet. None: there is none."""
+        self._writing_paused = False
+
+    # The switch
+
+    def data_received(self, data: bytes) -> None:
+        lane = self._lane
+        if lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
+            super().data_received(data)
+        elif self._answering is not None:
+            self._later += data
+            self._pause_reading(True)
+        elif self._left is not None:
+            self._go_on_plainly(self._left - len(data), data)
+        elif (head := read_head(data)) is None:
+            self._go_on_plainly(-1, data)
+        elif head.end != len(data) or self._writing_paused or (taken := lane.take(head, data, self.peername)) is None:
+            self._go_on_plainly(head.end - len(data), data)
+        else:
+            self._receipts.begin(self)
+            self._answering = asyncio.get_running_loop().create_task(self._answer(lane, taken))
+
+    def _go_on_plainly(self, left: int, data: bytes) -> None:
+        self._left = left
+        if left < 0:
+            self._lane = None
+        super().data_received(data)
+
+    async def finish_response(self, *given: Any) -> tuple[web.StreamResponse, bool]:
+        """Called by aiohttp with each answer, to write it."""
+        finished = await super().finish_response(*given)
+        if self._left:
+            self._lane = None
+        self._left = None
+        return finished
+
+    # The lane
+
+    async def _answer(self, lane: Lane, taken: Taken) -> None:
+        try:
+            answer, closes = await lane.answer(taken)
+        except BaseException:
+            self.force_close()
+            raise
+        finally:
+            self._receipts.end(self)
+            self._answering = None
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(answer)
+        # aiohttp closes a connection on which nothing went its way for so long.
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if closes:
+            transport.close()
+        elif self._later:
+            data, self._later = self._later, b""
+            self._pause_reading(False)
+            self.data_received(data)
+
+    def _pause_reading(self, wanted: bool) -> None:
+        transport = self.transport
+        if transport is not None:
+            transport.pause_reading() if wanted else transport.resume_reading()
+
+    # What else aiohttp and the loop call
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lane = None
+        if self._answering is not None:
+            self._answering.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        super().resume_writing()
+
+    def close(self) -> None:
+        """Nothing more is taken."""
+        self._lane = None
+        super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Answer what was taken, as aiohttp does: it may take so long, and once more when it is broken off."""
+        for _ in range(2):
+            if self._answering is not None:
+                _, late = await asyncio.wait([self._answering], timeout=timeout)
+                for each in late:
+                    each.cancel()
+        await super().shutdown(timeout)
 
     def handle_error(
         self,

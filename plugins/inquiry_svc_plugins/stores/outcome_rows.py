@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from inquiry_svc.inquiries import (
@@ -35,6 +36,12 @@ to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separator
 _from_json: Final = json.JSONDecoder().decode
 
 
+@lru_cache(1024)
+def _words_to_json(words: tuple[str, ...]) -> str:
+    """Few differ: each is a reason or the name of a part."""
+    return to_json(words)
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeRows:
     """Rows of one store. A time without a zone is for `from_time` to refuse."""
@@ -53,7 +60,7 @@ class OutcomeRows:
             inquiry.sender_email,
             inquiry.sender_name,
             inquiry.source,
-            to_json(dict(inquiry.metadata)),
+            to_json(dict(inquiry.metadata)) if inquiry.metadata else "{}",
         )
 
     def prediction(self, outcome: Outcome) -> Row:
@@ -72,9 +79,9 @@ class OutcomeRows:
             model.version,
             model.digest,
             prediction.needs_review,
-            to_json(prediction.degraded),
+            _words_to_json(tuple(prediction.degraded)),
             verdict.evidence,
-            to_json(prediction.review_reasons),
+            _words_to_json(tuple(prediction.review_reasons)),
         )
 
     def routing_decision(self, outcome: Outcome) -> Row:
@@ -86,7 +93,7 @@ class OutcomeRows:
             route.consultant,
             route.priority_score,
             route.escalated,
-            to_json(route.reasons),
+            _words_to_json(tuple(route.reasons)),
             self.from_time(route.sla_due_at),
             None if outcome.resolved_at is None else self.from_time(outcome.resolved_at),
         )

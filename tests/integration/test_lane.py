@@ -1,0 +1,315 @@
+"""The short way answers as the plain way does, and gives way to it wherever it is not sure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+
+from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE
+from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.service import Service
+from inquiry_svc.testing.running import Running, running_service
+from tests.api_keys import with_keys, written_keys
+
+SUBMIT: Final = "/api/v1/inquiries/submit"
+CLASSIFY: Final = "/api/v1/inquiries/classify"
+BODY: Final = {
+    "subject": "Charged twice",
+    "body": "My card was charged twice. \u00fc",
+    "sender_email": "ana@example.org",
+}
+TEXT: Final = {"body": "My card was charged twice."}
+LIVE: Final = b"GET /api/v1/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+PLAINLY: Final = "Accept: text/\u00e4"
+"""A header that goes the plain way for a letter, and means nothing."""
+
+
+@pytest.fixture
+def plainly() -> Iterator[list[bytes]]:
+    """What reached aiohttp."""
+    reached: list[bytes] = []
+    received = web.RequestHandler.data_received
+
+    def receive(self: web.RequestHandler, data: bytes) -> None:
+        reached.append(data)
+        received(self, data)
+
+    with patch.object(web.RequestHandler, "data_received", receive):
+        yield reached
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    async with running_service() as running:
+        yield running
+
+
+class Client:
+    """One connection, on which bytes are sent as they are given."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def ask(self, raw: bytes) -> tuple[int, dict[str, str], Any]:
+        self.writer.write(raw)
+        return await self.answer()
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        async with asyncio.timeout(10):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().removesuffix("\r\n\r\n")
+            status, *lines = head.split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            assert len(headers) == len(lines), f"a header stands twice in {head}"
+            body = await self.reader.readexactly(int(headers["Content-Length"]))
+        version, code, _ = status.split(" ", 2)
+        assert version == "HTTP/1.1"
+        return int(code), headers, json.loads(body)
+
+
+@asynccontextmanager
+async def connected(running: Running) -> AsyncIterator[Client]:
+    address = urlsplit(running.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.close()
+
+
+def request(path: str, body: object, *lines: str) -> bytes:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fixed = (f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(raw)}")
+    return "".join(f"{line}\r\n" for line in (*fixed, *lines, "")).encode() + raw
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (SUBMIT, BODY),
+        (CLASSIFY, TEXT),
+        (SUBMIT, {**BODY, "sender_email": "nobody", "metadata": [], "more": 1}),
+        (CLASSIFY, {"body": " "}),
+        (CLASSIFY, b"{"),
+        (CLASSIFY, b""),
+        (CLASSIFY, b'{"body": "\\ud800"}'),
+    ],
+)
+@pytest.mark.parametrize(
+    "lines", [(), ("X-Request-ID: mine",), ("X-Request-ID: not mine",), ("Connection: keep-alive",)]
+)
+async def test_both_ways_give_the_same_answer(
+    running: Running, plainly: list[bytes], path: str, body: object, lines: tuple[str, ...]
+) -> None:
+    async with connected(running) as client, connected(running) as plain:
+        status, headers, found = await client.ask(request(path, body, *lines))
+        assert not plainly
+        plain_status, plain_headers, plain_found = await plain.ask(request(path, body, *lines, PLAINLY))
+        assert plainly
+    own = ("inquiry_id", "received_at", "processed_at", "routing", "request_id")
+    same = [{name: value for name, value in each.items() if name not in own} for each in (found, plain_found)]
+    assert same[0] == same[1]
+    assert found.keys() == plain_found.keys()
+    assert status == plain_status
+    assert headers.keys() == plain_headers.keys()
+    given = ("X-Request-ID", "Location", "Date", "Content-Length")
+    assert all(value == plain_headers[name] for name, value in headers.items() if name not in given)
+    expected = "X-Request-ID: mine" in lines
+    assert [each["X-Request-ID"] == "mine" for each in (headers, plain_headers)] == [expected, expected]
+    assert found.get("request_id", headers["X-Request-ID"]) == headers["X-Request-ID"]
+    if status == 201:
+        assert headers["Location"] == f"/api/v1/inquiries/{found['inquiry_id']}"
+        assert await running.service.store.get(found["inquiry_id"]) is not None
+
+
+async def test_a_key_that_came_before_gives_the_stored_answer(running: Running, plainly: list[bytes]) -> None:
+    async with connected(running) as client:
+        once = await client.ask(request(SUBMIT, BODY, "Idempotency-Key: a"))
+        again = await client.ask(request(SUBMIT, BODY, "Idempotency-Key: a"))
+        other = await client.ask(request(SUBMIT, {**BODY, "body": "Other"}, "Idempotency-Key: a"))
+    assert (once[0], once[2]) == (again[0], again[2])
+    assert "Idempotency-Replayed" not in once[1]
+    assert again[1]["Idempotency-Replayed"] == "true"
+    assert other[0] == 422
+    assert other[1]["Content-Type"] == "application/problem+json"
+    assert other[2]["request_id"] == other[1]["X-Request-ID"]
+    assert not plainly
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (request(CLASSIFY, {"body": "x" * 70_000}), 413),
+        (request(SUBMIT, BODY, "Idempotency-Key: " + "x" * 256), 422),
+        (request(CLASSIFY, TEXT).replace(b"/json", b"/xml"), 415),
+        (request(CLASSIFY, TEXT).replace(b"POST", b"HEAD"), 404),
+        (request(CLASSIFY, TEXT).replace(b"POST /", b"POST //"), 404),
+        (request(CLASSIFY + "?explain=true", TEXT), 200),
+        (request(CLASSIFY, TEXT).replace(b"HTTP/1.1", b"HTTP/1.0"), 200),
+    ],
+)
+async def test_what_is_not_plain_goes_the_plain_way(
+    running: Running, plainly: list[bytes], raw: bytes, status: int
+) -> None:
+    async with connected(running) as client:
+        client.writer.write(raw)
+        async with asyncio.timeout(10):
+            line = (await client.reader.readline()).decode()
+    assert line.split(" ")[1] == str(status)
+    assert plainly
+
+
+async def test_a_connection_comes_back_from_the_plain_way(running: Running, plainly: list[bytes]) -> None:
+    in_two, other = request(SUBMIT, BODY), request(CLASSIFY + "?explain=true", TEXT)
+    async with connected(running) as client:
+        for number in range(1, 4):
+            assert (await client.ask(LIVE))[2] == {"status": "live"}
+            assert (await client.ask(request(CLASSIFY, TEXT)))[0] == 200
+            client.writer.write(in_two[:-5])
+            async with asyncio.timeout(5):
+                while b"".join(plainly).count(in_two[:-5]) < number:  # noqa: ASYNC110 (nothing tells that it was read)
+                    await asyncio.sleep(0)
+            assert (await client.ask(in_two[-5:]))[0] == 201
+            assert (await client.ask(other))[0] == 200
+            assert (await client.ask(request(SUBMIT, BODY)))[0] == 201
+    assert b"".join(plainly) == (LIVE + in_two + other) * 3
+
+
+async def test_what_is_sent_ahead_is_answered_in_its_order(running: Running) -> None:
+    texts = [
+        {"subject": str(number), "body": "Charged twice.", "sender_email": "ana@example.org"} for number in range(6)
+    ]
+    together = b"".join(request(SUBMIT, text) for text in texts[:3])
+    async with connected(running) as client:
+        client.writer.write(request(SUBMIT, {**BODY, "subject": "first"}))
+        await client.writer.drain()
+        client.writer.write(together)
+        for text in texts[3:]:
+            await client.writer.drain()
+            client.writer.write(request(SUBMIT, text))
+        subjects = [(await client.answer())[2]["subject"] for _ in range(7)]
+    assert subjects == ["first", *map(str, range(6))]
+
+
+async def test_a_request_cannot_hide_in_another(running: Running) -> None:
+    hidden = request(CLASSIFY, TEXT)
+    async with connected(running) as client:
+        raw = request(CLASSIFY, TEXT, "Transfer-Encoding: chunked")
+        client.writer.write(raw + b"0\r\n\r\n" + hidden)
+        async with asyncio.timeout(10):
+            everything = await client.reader.read()
+    assert everything.split(b" ")[1] == b"400"
+    assert everything.count(b"HTTP/1.") == 1
+
+
+async def test_the_short_way_is_measured_like_the_plain_way(running: Running, plainly: list[bytes]) -> None:
+    def counted() -> tuple[float, int]:
+        running.service.metrics.snapshot()
+        requests = running.service.metrics.series(HTTP_REQUESTS, method="POST", endpoint=CLASSIFY, status="200")
+        durations = running.service.metrics.series(HTTP_REQUEST_DURATION, endpoint=CLASSIFY, status_class="2xx")
+        return requests.value, durations.cumulative()[-1]
+
+    async with connected(running) as client:
+        for number in range(1, 4):
+            await client.ask(request(CLASSIFY, TEXT))
+            assert counted() == (number, number)
+    assert running.service.metrics.series(HTTP_REQUESTS_ACTIVE).value == 0
+    assert not plainly
+
+
+async def test_a_connection_that_only_takes_the_short_way_is_not_idle() -> None:
+    """aiohttp closes what is idle by a private time of its own: this fails where it keeps that elsewhere."""
+    async with running_service({"server.keepalive_timeout_s": 0.4}) as running, connected(running) as client:
+        until = time.monotonic() + 1.2
+        while time.monotonic() < until:
+            assert (await client.ask(request(CLASSIFY, TEXT)))[0] == 200
+        async with asyncio.timeout(5):
+            assert await client.reader.read() == b""  # and when it is idle, it is closed
+
+
+class Between:
+    """A plugin with a middleware, which must see every request."""
+
+    @hookimpl
+    def register_middlewares(self, service: Service) -> Iterable[Any]:
+        @web.middleware
+        async def see(request: web.Request, handler: Any) -> web.StreamResponse:
+            response: web.StreamResponse = await handler(request)
+            response.headers["X-Seen"] = "yes"
+            return response
+
+        return [see]
+
+
+async def test_where_a_plugin_stands_between_all_goes_the_plain_way(plainly: list[bytes]) -> None:
+    async with running_service(plugins=[Between()]) as running, connected(running) as client:
+        assert (await client.ask(request(CLASSIFY, TEXT)))[1]["X-Seen"] == "yes"
+    assert plainly
+
+
+async def test_where_origins_are_allowed_all_goes_the_plain_way(plainly: list[bytes]) -> None:
+    settings = {"server.allowed_origins": ["https://desk.example.org"]}
+    async with running_service(settings) as running, connected(running) as client:
+        assert (await client.ask(request(CLASSIFY, TEXT)))[1]["Vary"] == "Origin"
+    assert plainly
+
+
+async def test_keys_and_limits_are_held_to_on_both_ways_together(tmp_path: Path, plainly: list[bytes]) -> None:
+    keys = written_keys(tmp_path / "keys")
+    settings = with_keys(tmp_path / "keys", limits__requests=3, limits__window_s=3600)
+    mine = f"Authorization: Bearer {keys['submit']}"
+    async with running_service(settings) as running, connected(running) as client:
+        ok = await client.ask(request(CLASSIFY, TEXT, mine))
+        assert (ok[0], ok[1]["RateLimit"].split(";")[1], ok[1]["RateLimit-Policy"]) == (
+            200,
+            "r=2",
+            '"default";q=3;w=3600',
+        )
+        for lines, status, error in (
+            ((), 401, 'Bearer realm="inquiry-svc"'),
+            (("X-API-Key: nonsense",), 401, 'error="invalid_token"'),
+            ((f"X-API-Key: {keys['read']}",), 403, 'error="insufficient_scope"'),
+        ):
+            refused = await client.ask(request(CLASSIFY, TEXT, *lines))
+            assert (refused[0], error in refused[1]["WWW-Authenticate"]) == (status, True)
+        assert not plainly
+        assert (await client.ask(request(CLASSIFY, TEXT, mine, PLAINLY)))[1]["RateLimit"].split(";")[1] == "r=1"
+    assert plainly
+    plainly.clear()
+    async with running_service(settings) as running, connected(running) as client:
+        statuses = [(await client.ask(request(CLASSIFY, {"body": ""}, mine)))[0] for _ in range(4)]
+        too_many = await client.ask(request(CLASSIFY, TEXT, mine))
+    assert statuses == [422, 422, 422, 429]
+    assert too_many[0] == 429
+    assert 0 < int(too_many[1]["Retry-After"]) <= 3600
+    assert too_many[1]["RateLimit"].split(";")[1] == "r=0"
+    assert not plainly
+
+
+async def test_who_reads_nothing_is_answered_the_plain_way_which_waits(running: Running, plainly: list[bytes]) -> None:
+    asked = request(SUBMIT, {**BODY, "body": "x" * 10_000})
+    async with connected(running) as client:
+        async with asyncio.timeout(20):
+            while not plainly:
+                client.writer.write(asked)
+                await asyncio.sleep(0)  # nothing tells that the server waits
+        assert (await client.answer())[0] == 201
+
+
+async def test_stopping_answers_what_was_taken_and_closes(plainly: list[bytes]) -> None:
+    async with running_service({"store.provider": "memory"}) as running, connected(running) as client:
+        running.service.begin_to_stop()
+        status, headers, _ = await client.ask(request(CLASSIFY, TEXT))
+        assert (status, headers["Connection"]) == (200, "close")
+        async with asyncio.timeout(5):
+            assert await client.reader.read() == b""
+    assert not plainly

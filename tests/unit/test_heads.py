@@ -1,0 +1,111 @@
+"""What is read as a plain head is what aiohttp's parser reads too, to the byte; and whatever is unusual is not read."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpProcessingError, HttpRequestParser
+
+from inquiry_svc.web.heads import Head, read_head
+
+PLAIN = b"POST /api/v1/inquiries/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nX-Request-ID:  a: B\r\n\r\n"
+
+
+def test_a_plain_head_is_read() -> None:
+    found = read_head(b"POST /p?q HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nX-ID: a: B\r\n\r\n12345more")
+    fields = {"host": "x", "content-length": "5", "x-id": "a: B"}
+    assert found == Head("POST", "/p?q", fields, body_at=62, end=67)
+    assert read_head(b"GET / HTTP/1.1\r\n\r\n") == Head("GET", "/", {}, body_at=18, end=18)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Transfer-Encoding: chunked",
+        b"transfer-encoding: identity",
+        b"Content-Encoding: gzip",
+        b"Expect: 100-continue",
+        b"Upgrade: websocket",
+        b"Connection: close",
+        b"Connection: keep-alive, X-Request-ID",
+        b"Content-Length: 5",  # a second one
+        b"content-length: 6",
+        b"Host : x",
+        b" folded",
+        b"X-Space: trailing ",
+        b"X-Tab: a\tb",
+        b"X-Nul: a\0b",
+        b"X-Bell: \x07",
+        b"X-Umlaut: \xc3\xa4",
+        b"X-Bare: a\nX-Hidden: b",
+        b"X-Bare: a\rX-Hidden: b",
+        b"no colon",
+        b": no name",
+        b'"quoted": name',
+        b"X-Long: " + b"x" * 5_000,
+    ],
+)
+def test_an_unusual_line_is_not_read(line: bytes) -> None:
+    before, after = PLAIN.split(b"Host: x", 1)
+    assert read_head(PLAIN.replace(b":  a: B", b": a")) is not None
+    assert read_head((before + b"Host: x\r\n" + line + after).replace(b":  a: B", b": a")) is None
+
+
+@pytest.mark.parametrize("length", [b"+5", b"-5", b"5 ", b"5,5", b"0x5", b"5_0", b"\xb2", b"", b"9999999999"])
+def test_a_length_that_is_no_plain_number_is_not_read(length: bytes) -> None:
+    assert read_head(b"POST / HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n") is None
+
+
+@pytest.mark.parametrize(
+    "line", [b"POST / HTTP/1.0", b"PUT / HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"POST  / HTTP/1.1", b"post / HTTP/1.1"]
+)
+def test_an_unusual_request_line_is_not_read(line: bytes) -> None:
+    assert read_head(line + b"\r\nHost: x\r\n\r\n") is None
+
+
+def test_a_head_that_is_not_whole_is_not_read() -> None:
+    whole = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert all(read_head(whole[:end]) is None for end in range(len(whole)))
+
+
+async def test_what_is_read_is_what_aiohttp_reads() -> None:
+    seed = random.randrange(2**32)
+    dice, read = random.Random(seed), 0
+    for number in range(20_000):
+        raw = _damaged(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\nA-b: c d\r\n\r\n" + b"x" * 12, dice)
+        head = read_head(raw)
+        if head is None or head.end > len(raw):
+            continue
+        read += 1
+        protocol = BaseProtocol(asyncio.get_running_loop())
+        parser = HttpRequestParser(protocol, protocol._loop, 2**16)
+        try:
+            messages, _, _ = parser.feed_data(raw[: head.end])
+        except HttpProcessingError:
+            continue  # it refuses more than we do, and answers that itself
+        told = f"seed {seed}, round {number}: {raw!r}"
+        assert len(messages) == 1, told
+        message, payload = messages[0]
+        assert (message.method, message.path) == (head.method, head.target), told
+        assert {name.lower(): value for name, value in message.headers.items()} == head.fields, told
+        assert payload.is_eof() or head.end == head.body_at, told
+        assert (payload.read_nowait() if head.end > head.body_at else b"") == raw[head.body_at : head.end], told
+    assert read > 2_000, f"seed {seed}: too few were read to tell"
+
+
+def _damaged(raw: bytes, dice: random.Random) -> bytes:
+    """With a few bytes of the head replaced, dropped, doubled or put in, mostly by what means something in HTTP."""
+    damaged = bytearray(raw)
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        place, byte = dice.randrange(len(raw) - 12), dice.choice(b'\r\n:\t ,;019aZ-_\0\x80"/?')
+        what = dice.randrange(3)
+        if what == 0:
+            damaged[place] = byte
+        elif what == 1:
+            del damaged[place]
+        else:
+            damaged.insert(place, byte)
+    return bytes(damaged)
