@@ -22,6 +22,7 @@ from inquiry_svc.web import documentation
 from inquiry_svc.web.access import Access
 from inquiry_svc.web.cross_origin import CrossOrigin
 from inquiry_svc.web.edge import Edge
+from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
@@ -50,6 +51,9 @@ class Apps:
         self._keys = keys
         self._settings = service.settings
         self._edge = Edge(service, receipts, self._settings.logging)
+        needing_place = {each.path.encode(): each.path for each in ENDPOINTS if each.needs_place}
+        self.gate = Gate(service.admission, needing_place, self._edge.refused, lambda: service.stopping)
+        """In front of `main`."""
         self._limits = RateLimits(self._settings.limits) if self._settings.limits.requests else None
         origins = self._settings.server.allowed_origins
         self._cross_origin = CrossOrigin(origins) if origins else None

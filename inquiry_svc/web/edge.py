@@ -86,6 +86,10 @@ class Edge:
             if action is not None:
                 _audit(request, action, status)
 
+    def refused(self, endpoint: str) -> None:
+        """Measure a POST that the gate refused."""
+        self._answered.put(("POST", endpoint, 503, 0.0))
+
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
         mark(response.headers, REQUEST_ID.get() or _request_id(request))
@@ -189,9 +193,13 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
 
 
 def _request_id(request: web.Request) -> str:
-    """The caller's id where it is fit to be logged and sent back, else a new one."""
-    given = request.headers.get(_REQUEST_ID_HEADER)
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
+    """The caller's id where it is fit, else a new one."""
+    return fit_request_id(request.headers.get(_REQUEST_ID_HEADER)) or new_request_id()
+
+
+def fit_request_id(given: str | None) -> str | None:
+    """A caller's id where it is fit to be logged and sent back."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else None
 
 
 def new_request_id() -> str:

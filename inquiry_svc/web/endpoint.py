@@ -32,5 +32,7 @@ class Endpoint:
     idempotent: bool = False
     """Takes an `Idempotency-Key`."""
     media_type: str = JSON
+    needs_place: bool = False
+    """It is refused before its body is read where no place is free."""
     audited: bool = False
     """It changes what is stored, and leaves a line that says who did it."""

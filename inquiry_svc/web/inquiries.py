@@ -24,6 +24,7 @@ _MAX_KEY_CHARACTERS: Final = 255
 
 
 async def submit(request: web.Request) -> web.Response:
+    request.app[SERVICE].admission.require_place()
     body = await read_body(request, bodies.SubmitIn)
     key = header_key(request)
     idempotency_key = None if key is None else IdempotencyKey(key, fingerprint_of(body))
@@ -37,6 +38,7 @@ async def submit(request: web.Request) -> web.Response:
 
 
 async def classify(request: web.Request) -> web.Response:
+    request.app[SERVICE].admission.require_place()
     query = read_query(request, schemas.ClassifyQuery)
     body = await read_body(request, bodies.TextIn)
     service, text = request.app[SERVICE], Text(body.subject, body.body)

@@ -19,6 +19,16 @@ class HttpProtocol(web.RequestHandler):
 
     __slots__ = ()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, and has answered all before."""
+        waits = self._waiter is not None and not self._waiter.done()
+        return waits and not (self._messages or self._upgraded or self._close or self._force_close)
+
+    def put_off_closing(self) -> None:
+        """Begin anew to count for how long the connection is idle."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
     def handle_error(
         self,
         request: web.BaseRequest,

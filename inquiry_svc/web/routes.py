@@ -24,6 +24,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         (*_REFUSED, *_OVERLOAD),
         body=bodies.SubmitIn,
         idempotent=True,
+        needs_place=True,
     ),
     Endpoint(
         "POST",
@@ -35,6 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         (*_REFUSED, 404, *_OVERLOAD),
         body=bodies.TextIn,
         query=schemas.ClassifyQuery,
+        needs_place=True,
     ),
     Endpoint(
         "POST",

@@ -18,6 +18,7 @@ from inquiry_svc.service import Service
 from inquiry_svc.settings import ServerSettings
 from inquiry_svc.web.access import refuse_to_be_open
 from inquiry_svc.web.app import Apps
+from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.port import last_accepted, refused
 from inquiry_svc.web.protocol import HttpProtocol
 from inquiry_svc.web.receipt import Receipts
@@ -46,7 +47,7 @@ async def listening(service: Service, bound: socket.socket, admin: socket.socket
     keys = KeysInUse(Path(keys_file), service.metrics) if keys_file else None
     receipts = Receipts(settings, service.metrics)
     apps = Apps(service, receipts, keys)
-    doors = [_Door(apps.main, bound, receipts, settings)]
+    doors = [_Door(apps.main, bound, receipts, settings, apps.gate)]
     if apps.admin is not None and admin is not None:
         doors.append(_Door(apps.admin, admin, receipts, settings))
     try:
@@ -72,11 +73,17 @@ class _Door:
     """One port, and the application behind it."""
 
     def __init__(
-        self, app: web.Application, bound: socket.socket, receipts: Receipts, settings: ServerSettings
+        self,
+        app: web.Application,
+        bound: socket.socket,
+        receipts: Receipts,
+        settings: ServerSettings,
+        gate: Gate | None = None,
     ) -> None:
         self._bound = bound
         self._receipts = receipts
         self._settings = settings
+        self._gate = gate
         self._port: asyncio.Server | None = None
         self._runner = web.AppRunner(
             app,
@@ -105,7 +112,8 @@ class _Door:
                 loop=asyncio.get_running_loop(),
                 access_log=no_access_log,
                 keepalive_timeout=self._settings.keepalive_timeout_s,
-            )
+            ),
+            self._gate,
         )
 
     async def close_port(self) -> None:
