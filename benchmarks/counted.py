@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import subprocess
@@ -30,6 +31,7 @@ from inquiry_svc import repeating
 from inquiry_svc.cli.serve import _spare_what_stays
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.testing.running import running_service
+from inquiry_svc.web import gate
 
 MARK: Final = "getpgid"
 """A function of libc that ends one count and begins the next."""
@@ -40,7 +42,7 @@ WARM_UP: Final = 64
 """Requests in which the interpreter learns, and that are not counted."""
 REQUESTS: Final = 128
 """Those that are."""
-Path = Literal["constant", "classify", "submit"]
+Path = Literal["constant", "classify", "submit", "refused classify", "classify refused by the application"]
 MakeProtocol = Callable[[], asyncio.Protocol]
 
 
@@ -58,6 +60,8 @@ CASES: Final = (
     Case("classify", 64, metrics=False),
     Case("submit", 64),
     Case("submit", 64, metrics=False),
+    Case("refused classify", 64),
+    Case("classify refused by the application", 64),
     Case("constant", 1),
     Case("classify", 1),
 )
@@ -81,7 +85,7 @@ async def _all_cases(control: Sequence[str]) -> None:
         "logging.requests": "none",
     }
     with _nothing_by_the_clock():
-        async with _constant(), running_service(settings):
+        async with _constant(), running_service(settings) as running:
             constant, service = loop.servers
             requests_of = _requests()
             _spare_what_stays()
@@ -90,11 +94,17 @@ async def _all_cases(control: Sequence[str]) -> None:
                 make_protocol = constant if case.path == "constant" else service
                 callers = [_Caller(make_protocol) for _ in range(case.connections)]
                 requests = requests_of[case.path]
+                admission, taken = running.service.admission, 0
+                while "refused" in case.path and not admission.is_full:
+                    await admission.enter(patient=False)
+                    taken += 1
                 with _with_metrics(case.metrics):
                     await _ask(callers, requests[:WARM_UP])
                     os.getpgid(0)
                     await _ask(callers, requests[WARM_UP:])
                     os.getpgid(0)
+                for _ in range(taken):
+                    admission.leave(patient=False)
                 for caller in callers:
                     caller.transport.close()
 
@@ -114,9 +124,15 @@ def _requests() -> Mapping[Path, list[bytes]]:
     chosen = random.Random(SEED).sample(texts, WARM_UP + REQUESTS)
     bodies = [{"subject": text.subject, "body": text.body} for text in chosen]
     submits = [{**body, "sender_email": "ana@example.org"} for body in bodies]
+    classifies = [request_bytes("/api/v1/inquiries/classify", json.dumps(body).encode()) for body in bodies]
     return {
         "constant": [request_bytes("/", json.dumps(body).encode()) for body in bodies],
-        "classify": [request_bytes("/api/v1/inquiries/classify", json.dumps(body).encode()) for body in bodies],
+        "classify": classifies,
+        "refused classify": classifies,
+        # A letter beyond ASCII is for the application to read.
+        "classify refused by the application": [
+            request.replace(b"\r\n", b"\r\nAccept: text/\xc3\xa4\r\n", 1) for request in classifies
+        ],
         "submit": [request_bytes("/api/v1/inquiries/submit", json.dumps(body).encode()) for body in submits],
     }
 
@@ -142,9 +158,11 @@ def _nothing_by_the_clock() -> Iterator[None]:
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    as_shipped = repeating._repeat
+    as_shipped, tell_s = repeating._repeat, gate.TELL_S
     setattr(repeating, "_repeat", never)  # noqa: B010 (of another signature)
+    setattr(gate, "TELL_S", math.inf)  # noqa: B010 (it is final)
     yield
+    setattr(gate, "TELL_S", tell_s)  # noqa: B010
     repeating._repeat = as_shipped
 
 
@@ -191,7 +209,11 @@ class _Caller(Client):
         self.done.set_result(None)
 
     def failed(self, why: str) -> None:
-        self.done.set_exception(RuntimeError(why))
+        if "HTTP/1.1 503" in why:
+            self._received = b""
+            self.answered()
+        else:
+            self.done.set_exception(RuntimeError(why))
 
 
 class _InMemory(asyncio.Transport):

@@ -4,8 +4,8 @@
 
 An open loop: requests come at random moments, so many a second, whatever becomes of those before. What the service can
 take is what 64 connections in a closed loop get of it; at 80 % of that it is said to be unloaded. Of what is accepted
-the delay counts from the moment at which it was due. Where the generator can't send
-so much, `offered_of_peak` says what it did.
+the delay counts from the moment at which it was due. What comes due while no connection is free is not sent, as a
+client's pool would have it: `offered_of_peak` says what was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -59,8 +58,7 @@ async def _round(url: str, requests: Sequence[bytes], window_s: float, seed: int
     unloaded_s = 0.0
     for load in _LOADS:
         seen = await _open_loop(url, requests, load * peak.requests_per_s, window_s, dice)
-        seen.delays_s.sort()
-        p99_s = seen.delays_s[int(len(seen.delays_s) * 0.99)]
+        p99_s = _p99(seen.delays_s)
         unloaded_s = unloaded_s or p99_s
         rows.append(
             {
@@ -69,11 +67,16 @@ async def _round(url: str, requests: Sequence[bytes], window_s: float, seed: int
                 "offered_of_peak": round(seen.sent / window_s / peak.requests_per_s, 2),
                 "accepted_of_peak": round(seen.within / window_s / peak.requests_per_s, 3),
                 "refused": seen.refused,
+                "refused_p99_ms": round(_p99(seen.refused_s) * 1000, 1),
                 "p99_ms": round(p99_s * 1000, 1),
                 "p99_of_unloaded": round(p99_s / unloaded_s, 2),
             }
         )
     return rows
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)] if values else 0.0
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class _Seen:
     within: int = 0
     """Accepted and answered before the window was over."""
     refused: int = 0
+    refused_s: list[float] = field(default_factory=list)
     delays_s: list[float] = field(default_factory=list)
     """Of all that were accepted."""
 
@@ -91,7 +95,6 @@ async def _open_loop(
     url: str, requests: Sequence[bytes], rate_per_s: float, window_s: float, dice: random.Random
 ) -> _Seen:
     parts, loop = urlsplit(url), asyncio.get_running_loop()
-    due: deque[tuple[float, bytes]] = deque()
     free: list[_Sender] = []
     seen = _Seen(0.0)
     senders = [_Sender(loop.create_future(), free, seen) for _ in range(_CONNECTIONS)]
@@ -101,11 +104,10 @@ async def _open_loop(
     seen.until = next_due + window_s
     while (now := time.perf_counter()) < seen.until:
         while next_due <= now:
-            due.append((next_due, dice.choice(requests)))
+            if free:
+                free.pop().send(next_due, dice.choice(requests))
             next_due += dice.expovariate(rate_per_s)
-        while due and free:
-            free.pop().send(*due.popleft())
-        await asyncio.sleep(0 if due else max(0.0, min(next_due, seen.until) - now))
+        await asyncio.sleep(max(0.0, min(next_due, seen.until) - now))
     async with asyncio.timeout(30):
         while len(free) < _CONNECTIONS:  # noqa: ASYNC110 (each sender says it for itself)
             await asyncio.sleep(0.01)
@@ -143,6 +145,7 @@ class _Sender(Client):
         if "HTTP/1.1 503" in why:
             self._received = b""
             self._seen.refused += 1
+            self._seen.refused_s.append(time.perf_counter() - self._due_at)
             self._free.append(self)
         elif not self.done.done():
             self.done.set_exception(RuntimeError(why))

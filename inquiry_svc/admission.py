@@ -2,23 +2,39 @@
 
 It bounds every queue behind it at once. A client who finds no place is told so immediately; a bulk upload, which can
 be made to wait, waits. Those who wait hold at most half of the places, so that uploads never shut the others out.
+
+All places are there for a crowd that comes at once. Where more come than can be served they would stay taken, and
+everybody would wait for as long as that takes: so once somebody was refused, fewer are given, until nearly all of the
+crowd are served.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Final
 
 from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
 from inquiry_svc.errors import Overloaded
 from inquiry_svc.metrics import Metrics
 
+_NEARLY_ALL: Final = 7 / 8
+"""Of those who hold the places that are given to a crowd. Where the crowd goes on coming, it is never served so far."""
+
 
 class Admission:
-    def __init__(self, places: int, metrics: Metrics) -> None:
+    def __init__(self, places: int, metrics: Metrics, *, when_crowded: int | None = None) -> None:
+        """`when_crowded` of the places are given while newcomers are refused; None: all of them.
+
+        Let it keep every stage busy: what is more only waits.
+        """
         self._for_patient = asyncio.Semaphore(max(1, places // 2))
         self._places = places
+        self._when_crowded = min(places, when_crowded or places)
+        self.given = places
+        """So many of them, now, to those who are not patient."""
         self._taken = 0
+        self._impatient = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         """For any place, first come first served. Those who have gone stay, cancelled, until it is their turn."""
         metrics.series(INQUIRIES_IN_FLIGHT).follow(lambda: self._taken)
@@ -29,10 +45,26 @@ class Admission:
         """Whether nobody waits for an answer."""
         return not self._taken
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a newcomer would be refused now."""
+        return self._impatient >= self.given or self._taken >= self._places or bool(self._waiting)
+
     async def check(self) -> None:
         """Raise `Overloaded` when a newcomer would be refused now."""
-        if self._full():
+        if self.is_full:
             raise self._overloaded()
+
+    def require_place(self) -> None:
+        """Refuse a newcomer who would find no place. Raises `Overloaded`."""
+        if self.is_full:
+            self.refuse()
+            raise self._overloaded()
+
+    def refuse(self) -> None:
+        """Count one who is told that there is no place."""
+        self._refused.inc()
+        self.given = self._when_crowded
 
     def place(self, *, patient: bool) -> _Place:
         """Hold a place while open. When all are taken: wait if `patient`, else raise `Overloaded` at once."""
@@ -46,22 +78,26 @@ class Admission:
             except BaseException:
                 self._for_patient.release()
                 raise
-        elif self._full():
-            self._refused.inc()
-            raise self._overloaded()
+        elif self.is_full:
+            self.require_place()
         else:
             self._taken += 1
+            self._impatient += 1
 
     def leave(self, *, patient: bool) -> None:
         if patient:
             self._for_patient.release()
+        else:
+            self._impatient -= 1
+            if self.given < self._places and self._impatient <= self._when_crowded * (1 - _NEARLY_ALL):
+                self.given = self._places
         self._pass_on()
 
-    def _full(self) -> bool:
+    def _no_place(self) -> bool:
         return self._taken >= self._places or bool(self._waiting)
 
     async def _next_place(self) -> None:
-        if not self._full():
+        if not self._no_place():
             self._taken += 1
             return
         given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -83,7 +119,7 @@ class Admission:
         self._taken -= 1
 
     def _overloaded(self) -> Overloaded:
-        return Overloaded(f"all {self._places} places are taken")
+        return Overloaded(f"all {self.given} places are taken")
 
 
 class _Place:

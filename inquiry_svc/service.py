@@ -65,6 +65,8 @@ from inquiry_svc.workload import Workload
 
 VERSION: Final = importlib.metadata.version("inquiry-svc")
 """The version of the package that runs."""
+_BATCHES_WHEN_CROWDED: Final = 2
+"""One is worked on while the next gathers."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Service:
     explaining: Explaining
     reviews: Reviews
     sources: Sources
+    admission: Admission
     tracer: Tracer | None
     """None where nothing is traced."""
     stopping: bool = False
@@ -201,7 +204,11 @@ async def open_service(
         workload = Workload()
         await enter(workload.kept_current(store))
         await enter(store_gauges_kept_current(store, metrics))
-        admission = Admission(settings.batching.places, metrics)
+        admission = Admission(
+            settings.batching.places,
+            metrics,
+            when_crowded=_BATCHES_WHEN_CROWDED * settings.batching.max_batch,
+        )
         second_opinions = SecondOpinions(
             swapper.open_models,
             metrics,
@@ -276,6 +283,7 @@ async def open_service(
             explaining=explaining,
             reviews=Reviews(store, metrics, lease_s=settings.review.lease_s),
             sources=sources,
+            admission=admission,
             tracer=tracer,
         )
         await enter(pushed_regularly(sending, turns or OwnTurns(metrics), metrics))

@@ -79,8 +79,8 @@ class LimitsSettings:
 @dataclass(frozen=True, slots=True)
 class BatchingSettings:
     max_batch: Count = 64
-    places: Count = 1024
-    """Texts in the service at once; one more is refused with 503."""
+    places: Count = 512
+    """Texts in the service at once; one more is refused with 503. Then two batches' worth, until nobody is refused."""
     deadline_s: Seconds = 1.7
     """An inquiry not stored by then is answered 503."""
 

@@ -89,7 +89,7 @@ def _got(path: str) -> list[bytes]:
 
 def connections(stack: ExitStack, texts: Texts) -> Iterator[Point]:
     constant = started(stack, constant_server())
-    service = started(stack, inquiry_server(_QUIET))
+    service = started(stack, inquiry_server({**_QUIET, "INQUIRY_BATCHING__PLACES": "2048"}))
     constants = [each.replace(_CLASSIFY.encode(), b"/", 1) for each in texts.classifies]
     for number in (1, 4, 16, 64, 256, 1_024):
         yield Point("connections", "constant answer", number, constant, constants, number)

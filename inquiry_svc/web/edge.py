@@ -84,11 +84,11 @@ class Edge:
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called by aiohttp for each answer, just before its headers are sent."""
-        mark(response.headers, REQUEST_ID.get() or _request_id(request.headers.get(_REQUEST_ID_HEADER)))
+        mark(response.headers, REQUEST_ID.get() or request_id_of(request.headers.get(_REQUEST_ID_HEADER)))
 
     def begin(self, given_id: str | None) -> tuple[float, str]:
         """A request is being served: since when, for `end`, and its id, from here on that of the log lines too."""
-        request_id = _request_id(given_id)
+        request_id = request_id_of(given_id)
         REQUEST_ID.set(request_id)
         self._active += 1
         return time.perf_counter(), request_id
@@ -100,6 +100,10 @@ class Edge:
         self._measure(method, endpoint, status, duration_s)
         if self._leaves_a_line(status, duration_s):
             _leave_line(method, endpoint, status, duration_s, caller)
+
+    def refused(self, method: str, endpoint: str, status: int) -> None:
+        """Measure what was refused at once. It leaves no line of its own."""
+        self._measure(method, endpoint, status, 0.0)
 
     def _measure(self, method: str, endpoint: str, status: int, duration_s: float) -> None:
         self._answered.put((method, endpoint, status, duration_s))
@@ -211,7 +215,7 @@ def answer_to(error: Exception, request_id: str, name: str | None = None) -> web
     return response
 
 
-def _request_id(given: str | None) -> str:
+def request_id_of(given: str | None) -> str:
     """The caller's id where it is fit to be logged and sent back, else a new one."""
     return given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
 

@@ -28,6 +28,7 @@ Headers: TypeAlias = Mapping[str, str]
 
 
 async def submit(request: web.Request) -> web.Response:
+    request.app[SERVICE].admission.require_place()
     body = await read_body(request, bodies.SubmitIn)
     answer, headers = await submitted(request.app[SERVICE], body, header_key(request))
     return json_response(answer, status=201, headers=headers)
@@ -46,6 +47,7 @@ async def submitted(service: Service, body: bodies.SubmitIn, key: str | None) ->
 
 
 async def classify(request: web.Request) -> web.Response:
+    request.app[SERVICE].admission.require_place()
     query = read_query(request, schemas.ClassifyQuery)
     body = await read_body(request, bodies.TextIn)
     return json_response(await classified(request.app[SERVICE], body, query))

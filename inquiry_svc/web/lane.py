@@ -3,7 +3,8 @@
 aiohttp's way of one request costs several times what the model does: a task, a request, a response, two multidicts of
 headers. Nearly all requests need none of that: they come whole and in one piece, and nothing in their head is unusual.
 Those are answered here, with the edge, the access, the checks, the handlers and the problems of the plain way, in its
-order. Any other is not taken: it goes the plain way, which answers it as ever. `protocol.py` has the switch.
+order; and refused here where there is no place for them. Any other is not taken: it goes the plain way, which answers
+it as ever. `protocol.py` has the switch.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
-from inquiry_svc.web.edge import HUNG_UP, Edge, answer_to, mark
+from inquiry_svc.web.edge import HUNG_UP, Edge, answer_to, mark, request_id_of
 from inquiry_svc.web.endpoint import Endpoint
+from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.heads import Head
 from inquiry_svc.web.incoming import validate
 from inquiry_svc.web.media_types import JSON
@@ -72,6 +74,8 @@ class Lane:
         self._edge = edge
         self._access = access
         self._heads = {status: _head_of(status) for status in (200, 201)}
+        self.gate = Gate(service.admission)
+        self._refusal_head = _head_of(self.gate.problem.status, self.gate.problem.headers)
 
     def take(self, head: Head, data: bytes, peer: tuple[Any, ...] | str | None) -> Taken | None:
         """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
@@ -85,6 +89,15 @@ class Lane:
         ):
             return None
         return Taken(endpoint, head.fields, data[head.body_at :], peer)
+
+    def refusal(self, taken: Taken) -> bytes | None:
+        """The bytes of the answer to what finds no place; None where `answer` has it."""
+        if not self.gate.is_shut or self._service.stopping:
+            return None
+        request_id = request_id_of(taken.headers.get("x-request-id"))
+        body = self.gate.refuse(request_id)
+        self._edge.refused(taken.endpoint.method, taken.endpoint.path, self.gate.problem.status)
+        return _whole(self._refusal_head, {}, request_id, body)
 
     async def answer(self, taken: Taken) -> tuple[bytes, bool]:
         """The bytes of the answer, and whether the connection ends with it. In a task of its own, for its log lines."""
@@ -104,10 +117,7 @@ class Lane:
                 self._access.say_quota(visit, more)
             if closes or self._service.stopping:
                 closes, more["Connection"] = True, "close"
-            more["X-Request-ID"] = request_id
-            more["Content-Length"] = str(len(body))
-            lines = "\r\n".join([f"{name}: {value}" for name, value in more.items()])
-            return b"%b%b\r\n%b\r\n%b" % (head, lines.encode(), _date(), body), closes
+            return _whole(head, more, request_id, body), closes
         finally:
             self._edge.end(taken.endpoint.method, taken.endpoint.path, status, started, visit.key)
 
@@ -118,6 +128,14 @@ class Lane:
         assert endpoint.body is not None
         body = validate(taken.body, endpoint.body)
         return await _HANDLES[endpoint.handler](self._service, body, taken.headers.get("idempotency-key"))
+
+
+def _whole(head: bytes, more: dict[str, str], request_id: str, body: bytes) -> bytes:
+    """An answer, of which `more` is what its head has beside what `_head_of` gives."""
+    more["X-Request-ID"] = request_id
+    more["Content-Length"] = str(len(body))
+    lines = "\r\n".join([f"{name}: {value}" for name, value in more.items()])
+    return b"%b%b\r\n%b\r\n%b" % (head, lines.encode(), _date(), body)
 
 
 def _head_of(status: int, headers: Mapping[str, str] | None = None) -> bytes:

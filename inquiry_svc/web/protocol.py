@@ -29,7 +29,7 @@ class HttpProtocol(web.RequestHandler):
     the plain way are counted, and a connection on which that is not certain stays on it.
     """
 
-    __slots__ = ("_answering", "_lane", "_later", "_left", "_receipts", "_writing_paused")
+    __slots__ = ("_answering", "_lane", "_later", "_left", "_receipts", "_refusal", "_writing_paused")
 
     def __init__(self, server: web.Server, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
         super().__init__(server, **given)
@@ -37,6 +37,8 @@ class HttpProtocol(web.RequestHandler):
         self._lane = lane
         """None where all goes the plain way, from now on."""
         self._answering: asyncio.Task[None] | None = None
+        self._refusal: bytes | None = None
+        """What the lane says when its turn has come."""
         self._later = b""
         """Came before the lane had answered what was sent before it."""
         self._left: int | None = None
@@ -49,7 +51,7 @@ class HttpProtocol(web.RequestHandler):
         lane = self._lane
         if lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
             super().data_received(data)
-        elif self._answering is not None:
+        elif self._answering is not None or self._refusal is not None:
             self._later += data
             self._pause_reading(True)
         elif self._left is not None:
@@ -60,7 +62,11 @@ class HttpProtocol(web.RequestHandler):
             self._go_on_plainly(head.end - len(data), data)
         else:
             self._receipts.begin(self)
-            self._answering = asyncio.get_running_loop().create_task(self._answer(lane, taken))
+            self._refusal = lane.refusal(taken)
+            if self._refusal is None:
+                self._answering = lane.gate.let_in(asyncio.get_running_loop().create_task(self._answer(lane, taken)))
+            else:
+                lane.gate.have_told(self._tell_refusal)
 
     def _go_on_plainly(self, left: int, data: bytes) -> None:
         self._left = left
@@ -85,8 +91,17 @@ class HttpProtocol(web.RequestHandler):
             self.force_close()
             raise
         finally:
-            self._receipts.end(self)
             self._answering = None
+        self._end_with(answer, closes=closes)
+
+    def _tell_refusal(self) -> None:
+        """Once: the gate asks for it in turn, a stop may come first."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            self._end_with(refusal, closes=False)
+
+    def _end_with(self, answer: bytes, *, closes: bool) -> None:
+        self._receipts.end(self)
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -108,7 +123,7 @@ class HttpProtocol(web.RequestHandler):
     # What else aiohttp and the loop call
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._lane = None
+        self._lane = self._refusal = None
         if self._answering is not None:
             self._answering.cancel()
         super().connection_lost(exc)
@@ -128,6 +143,7 @@ class HttpProtocol(web.RequestHandler):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Answer what was taken, as aiohttp does: it may take so long, and once more when it is broken off."""
+        self._tell_refusal()
         for _ in range(2):
             if self._answering is not None:
                 _, late = await asyncio.wait([self._answering], timeout=timeout)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -84,6 +86,27 @@ async def test_who_finds_no_place_is_told_so_within_50_ms_and_when_to_come_again
     waits.sort()
     print(f"refused after {waits[25] * 1000:.1f} ms (median), {waits[-1] * 1000:.1f} ms (slowest)")
     assert waits[45] < 0.05, waits
+
+
+async def test_a_refusal_never_overtakes_an_answer() -> None:
+    store = StuckStore()
+    body = json.dumps(INQUIRY).encode()
+    request = (
+        f"POST {SUBMIT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    settings = {**full_service(store), "batching.places": 1}
+    async with running_service(settings, plugins=[Offering(store=store)]) as running:
+        address = urlsplit(running.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(request.encode() + body)
+        await until_in_flight(running, 1)
+        writer.write(request.encode() + body)
+        async with running.client.post(SUBMIT, json=INQUIRY) as response:  # so that what came before was read
+            assert response.status == 503
+        store.going_on.set()
+        async with asyncio.timeout(30):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+        writer.close()
 
 
 async def test_an_upload_waits_for_places_and_every_line_is_answered() -> None:

@@ -111,3 +111,36 @@ async def test_no_place_is_lost_however_its_holder_leaves() -> None:
     assert door.in_flight == 8, f"places were lost, seed {seed}"
     release.set()
     await asyncio.gather(*holders)
+
+
+async def test_once_somebody_was_refused_fewer_are_let_in_until_nearly_all_are_served() -> None:
+    admission = Admission(100, Metrics(OWN_METRICS), when_crowded=16)
+    for _ in range(100):
+        await admission.enter(patient=False)
+    with pytest.raises(Overloaded):
+        await admission.enter(patient=False)
+    for _ in range(84):
+        admission.leave(patient=False)
+    assert admission.is_full, "16 are inside"
+    admission.leave(patient=False)
+    await admission.enter(patient=False)
+    with pytest.raises(Overloaded):
+        admission.require_place()
+    for _ in range(14):
+        admission.leave(patient=False)
+    for _ in range(98):
+        await admission.enter(patient=False)
+    assert admission.is_full
+
+
+async def test_uploads_that_hold_their_half_leave_the_others_what_a_crowd_is_given() -> None:
+    admission = Admission(64, Metrics(OWN_METRICS), when_crowded=8)
+    for _ in range(32):
+        await admission.enter(patient=True)
+    for _ in range(32):
+        await admission.enter(patient=False)
+    with pytest.raises(Overloaded):
+        await admission.enter(patient=False)
+    for _ in range(30):
+        admission.leave(patient=False)
+    await admission.enter(patient=False)
