@@ -1,37 +1,31 @@
 """How fast is triage, beside what aiohttp can do at all? One run, interleaved repeats, medians.
 
-Both servers answer the same requests from the same load generator in turn, so the ratios hold on a machine whose speed
-drifts; the absolute figures are this machine's.
+All servers answer the same texts from the same load generator in turn (`measuring.py`), so the ratios hold on a machine
+whose speed drifts; the absolute figures are this machine's.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import click
-import uvloop
 
-from benchmarks.load import Figures, closed_loop, request_bytes
+from benchmarks.load import request_bytes
+from benchmarks.measuring import Case, measure
+from benchmarks.peers.catalogue import Server, constant, ourselves
+from benchmarks.peers.processes import running
 from benchmarks.results_file import write_results
-from benchmarks.servers import LOAD_CORE, constant_server, inquiry_server, use_core
+from benchmarks.servers import LOAD_CORE, use_core
 from inquiry_svc.labelled import read_labelled
 from tests.servers.postgres import postgres_server
 
 ROOT: Final = Path(__file__).parents[1]
 CORPUS: Final = ROOT / "plugins/inquiry_svc_plugins/classifiers/xgboost/corpus"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    name: str
-    url: str
-    requests: list[bytes]
 
 
 @click.command()
@@ -42,67 +36,42 @@ def main(repeats: int, duration_s: float, seed: int) -> None:
     """Measure submit and classify against a constant answer, at 1 and 64 connections."""
     texts = [row.text for row in read_labelled(sorted(CORPUS.glob("*.jsonl")))]
     random.Random(seed).shuffle(texts)
-    submits = [{"subject": t.subject, "body": t.body, "sender_email": "ana@example.org"} for t in texts]
-    classifies = [{"subject": t.subject, "body": t.body} for t in texts]
-    measured: dict[tuple[str, int], list[Figures]] = {}
     with ExitStack() as stack:
-        constant, service = stack.enter_context(constant_server()), stack.enter_context(inquiry_server())
-        postgres = {"INQUIRY_STORE__PROVIDER": "postgres"}
-        postgres["INQUIRY_STORE__POSTGRES__URL"] = stack.enter_context(postgres_server(durable=True)).url()
-        on_postgres = stack.enter_context(inquiry_server(postgres))
-        one_by_one = stack.enter_context(inquiry_server({**postgres, "INQUIRY_BATCHING__MAX_BATCH": "1"}))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="inquiry-bench-")))
+        url = stack.enter_context(postgres_server(durable=True)).url()
+        started = [stack.enter_context(running(server, folder)) for server in _servers(url, folder)]
         use_core(LOAD_CORE)
-        cases = [
-            Case("constant answer", constant, _requests("/", submits)),
-            Case("classify", service, _requests("/api/v1/inquiries/classify", classifies)),
-            Case("submit, SQLite", service, _requests("/api/v1/inquiries/submit", submits)),
-            Case("submit, PostgreSQL", on_postgres, _requests("/api/v1/inquiries/submit", submits)),
-            Case("the same, a commit each", one_by_one, _requests("/api/v1/inquiries/submit", submits)),
-        ]
-        rounds = [(case, connections) for _ in range(repeats) for connections in (1, 64) for case in cases]
-        with click.progressbar(rounds, label="Measuring") as bar:
-            for case, connections in bar:
-                figures = uvloop.run(
-                    closed_loop(case.url, case.requests, connections=connections, duration_s=duration_s, warm_up_s=0.5)
+        requests = [[request_bytes(each.server.path, each.server.body(text)) for text in texts] for each in started]
+        cases = [(each, Case(each.server, count), number) for count in (1, 64) for number, each in enumerate(started)]
+        with click.progressbar(cases * repeats, label="Measuring") as bar:
+            for each, case, number in bar:
+                case.measured.append(
+                    measure(each, requests[number], connections=case.connections, duration_s=duration_s)
                 )
-                measured.setdefault((case.name, connections), []).append(figures)
-    rows = list(_rows(measured))
+    ceilings = {case.connections: case for _, case, number in cases if number == 0}
+    rows = [{"case": case.server.question, **case.row(ceilings[case.connections])} for _, case, _ in cases]
     _print(rows)
     write_results(
         "latest", rows=rows, parameters={"repeats": repeats, "seconds": duration_s, "seed": seed, "texts": len(texts)}
     )
 
 
-def _requests(path: str, bodies: list[dict[str, str]]) -> list[bytes]:
-    return [request_bytes(path, json.dumps(body).encode()) for body in bodies]
-
-
-def _rows(measured: dict[tuple[str, int], list[Figures]]) -> list[dict[str, Any]]:
-    ceilings = {
-        connections: median(f.requests_per_s for f in figures)
-        for (name, connections), figures in measured.items()
-        if name == "constant answer"
-    }
-    return [
-        {
-            "case": name,
-            "connections": connections,
-            "requests_per_s": round(median(f.requests_per_s for f in figures)),
-            "lowest_to_highest": [round(bound(f.requests_per_s for f in figures)) for bound in (min, max)],
-            "of_constant": round(median(f.requests_per_s for f in figures) / ceilings[connections], 3),
-            "p50_ms": round(median(f.p50_ms for f in figures), 3),
-            "p99_ms": round(median(f.p99_ms for f in figures), 3),
-        }
-        for (name, connections), figures in measured.items()
-    ]
+def _servers(postgres_url: str, folder: Path) -> list[Server]:
+    """The constant answer first."""
+    ours = list(ourselves(postgres_url, folder))
+    one_by_one = {**ours[-1].environment, "INQUIRY_BATCHING__MAX_BATCH": "1"}
+    alone = replace(ours[-1], question="the same, a commit each", environment=one_by_one)
+    return [replace(constant(), question="constant answer"), *ours, alone]
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    click.echo(f"{'':26}{'connections':>12}{'requests/s':>12}{'of constant':>13}{'p50 ms':>9}{'p99 ms':>9}")
-    for row in sorted(rows, key=lambda row: row["connections"]):
+    columns = ("connections", "requests/s", "of constant", "by CPU", "p50 ms", "p99 ms", "CPU us", "busy", "load busy")
+    click.echo(f"{'':26}" + "".join(f"{column:>12}" for column in columns))
+    for row in rows:
         click.echo(
-            f"{row['case']:26}{row['connections']:12}{row['requests_per_s']:12,}{row['of_constant']:13.2f}"
-            f"{row['p50_ms']:9.2f}{row['p99_ms']:9.2f}"
+            f"{row['case']:26}{row['connections']:12}{row['requests_per_s']:12,}{row['of_constant']:12.2f}"
+            f"{row['of_constant_by_cpu']:12.2f}{row['p50_ms']:12.2f}{row['p99_ms']:12.2f}{row['cpu_us']:12}"
+            f"{row['server_busy']:12.2f}{row['load_busy']:12.2f}"
         )
 
 

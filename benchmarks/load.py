@@ -18,6 +18,8 @@ class Figures:
     requests_per_s: float
     p50_ms: float
     p99_ms: float
+    answered: int
+    """The warm-up's and the last ones too, which are in no other figure."""
 
 
 def request_bytes(path: str, body: bytes) -> bytes:
@@ -48,6 +50,7 @@ async def closed_loop(
         requests_per_s=len(latencies_s) / duration_s,
         p50_ms=latencies_s[len(latencies_s) // 2] * 1000,
         p99_ms=latencies_s[int(len(latencies_s) * 0.99)] * 1000,
+        answered=sum(client.answers for client in clients),
     )
 
 
@@ -111,6 +114,7 @@ class _Caller(Client):
         self._stop = stop
         self._latencies_s = latencies_s
         self._sent_at = 0.0
+        self.answers = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -118,6 +122,7 @@ class _Caller(Client):
 
     def answered(self) -> None:
         now = time.perf_counter()
+        self.answers += 1
         if self._start <= now <= self._stop:
             self._latencies_s.append(now - self._sent_at)
         if now > self._stop:

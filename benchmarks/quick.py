@@ -18,14 +18,14 @@ import click
 from benchmarks.results_file import FOLDER_VARIABLE
 
 BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
-    "benchmarks": ("--repeats", "1", "--seconds", "0.5"),
+    "benchmarks": ("--repeats", "1", "--seconds", "1"),
     "benchmarks.predictor": ("--rounds", "1"),
     "benchmarks.stores": ("--repeats", "1", "--seconds", "0.2"),
     "benchmarks.metrics_cost": ("--seconds", "2"),
     "benchmarks.tracing_cost": ("--rounds", "2", "--seconds", "0.5"),
     "benchmarks.models": ("--rounds", "1", "--seconds", "1"),
     "benchmarks.scoring": ("--lines", "2000", "--rounds", "1"),
-    "benchmarks.peers": ("--repeats", "1", "--seconds", "0.3", "--connections", "64"),
+    "benchmarks.peers": ("--repeats", "1", "--seconds", "1", "--connections", "64"),
 }
 
 

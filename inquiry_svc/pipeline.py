@@ -13,9 +13,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.batching import Batcher, isolate

@@ -12,9 +12,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from inquiry_svc.batching import isolate
 from inquiry_svc.catalogue import CACHE_LOOKUPS, CLASSIFIER_FALLBACKS

@@ -13,10 +13,12 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final
+
+from msgspec.structs import replace
 
 from inquiry_svc.batching import isolate
 from inquiry_svc.contracts import Classifier, Router

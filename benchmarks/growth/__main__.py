@@ -107,9 +107,7 @@ def _figures(point: Point, duration_s: float) -> tuple[Figures, float] | None:
         if "503 Service Unavailable" not in str(error):
             raise
         return None
-    # Each connection's last answer comes when the time is over, and isn't in the figures.
-    answered = figures.requests_per_s * duration_s + point.connections
-    return figures, (point.server.cpu_s() - before_s) * 1e6 / answered
+    return figures, (point.server.cpu_s() - before_s) * 1e6 / figures.answered
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -25,7 +23,8 @@ import click
 import uvloop
 
 from benchmarks.__main__ import CORPUS
-from benchmarks.load import Figures, closed_loop, request_bytes
+from benchmarks.load import request_bytes
+from benchmarks.measuring import Case, measure
 from benchmarks.peers.catalogue import OUR_NAME, OURS, Server, constant, ourselves, peers
 from benchmarks.peers.checking import check
 from benchmarks.peers.page import print_tables, write_page
@@ -40,27 +39,9 @@ from tests.servers.postgres import postgres_server
 
 CHECKED: Final = 128
 """Texts, of each server before each measurement."""
-WARM_UP_S: Final = 0.3
 STARTING_AT_ONCE: Final = 2
 """More on two cores, and some give up."""
 TRIES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    server: Server
-    connections: int
-    figures: list[Figures] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
-    """Of all its processes, a request."""
-
-    @property
-    def requests_per_s(self) -> float:
-        return median(each.requests_per_s for each in self.figures)
-
-    @property
-    def cpu_us_of_one(self) -> float:
-        return median(self.cpu_us)
 
 
 @click.command()
@@ -127,37 +108,23 @@ def _measure(case: Case, asked: Running, texts: Sequence[Text], reference: Triag
     server, sample = asked.server, texts[:CHECKED]
     requests = [request_bytes(server.path, server.body(text)) for text in texts]
     asked.go_on()
-    try:
-        uvloop.run(check(asked, sample, reference.verdicts(sample), connections=case.connections))
-        cpu_s = asked.cpu_s()
-        found = uvloop.run(
-            closed_loop(asked.url, requests, connections=case.connections, duration_s=duration_s, warm_up_s=WARM_UP_S)
-        )
-        case.figures.append(found)
-        case.cpu_us.append((asked.cpu_s() - cpu_s) * 1e6 / (found.requests_per_s * (duration_s + WARM_UP_S)))
-    finally:
-        asked.halt()
+    uvloop.run(check(asked, sample, reference.verdicts(sample), connections=case.connections))
+    case.measured.append(measure(asked, requests, connections=case.connections, duration_s=duration_s))
 
 
 def _rows(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
     """Question by question, each after ours."""
     ours = {(case.server.question, case.connections): case for case in cases if case.server.name == OUR_NAME}
-    ceilings = {case.connections: case.requests_per_s for case in cases if not case.server.answers}
+    ceilings = {case.connections: case for case in cases if not case.server.answers}
     for case in sorted(cases, key=lambda case: (case.connections, case.server.question)):
-        per_s, our = case.requests_per_s, ours[case.server.question, case.connections]
+        our = ours[case.server.question, case.connections]
         yield {
             "question": case.server.question,
-            "connections": case.connections,
             "server": case.server.name,
             "predictor": case.server.predictor,
-            "requests_per_s": round(per_s),
-            "lowest_to_highest": [round(bound(f.requests_per_s for f in case.figures)) for bound in (min, max)],
-            "of_constant": round(per_s / ceilings[case.connections], 4),
-            "ours_to_it": round(our.requests_per_s / per_s, 2),
-            "ours_to_it_by_cpu": round(case.cpu_us_of_one / our.cpu_us_of_one, 2),
-            "p50_ms": round(median(f.p50_ms for f in case.figures), 3),
-            "p99_ms": round(median(f.p99_ms for f in case.figures), 3),
-            "cpu_us": round(case.cpu_us_of_one),
+            **case.row(ceilings[case.connections]),
+            "ours_to_it": round(our.times(case), 2),
+            "ours_to_it_by_cpu": round(case.cpu_us / our.cpu_us, 2),
             "settings": case.server.settings,
         }
 

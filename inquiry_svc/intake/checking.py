@@ -50,9 +50,10 @@ def checked(raw: bytes, kind: type[IncomingT]) -> IncomingT:
     if isinstance(document, dict):
         for name in _trimmed_of(kind):
             text = document.get(name)
-            if isinstance(text, str):
+            if text and isinstance(text, str) and (text[0] in _SPACES or text[-1] in _SPACES):
                 document[name] = text.strip(WHITESPACE)
-    may_be_unfit = b"\\u" in raw or (isinstance(document, dict) and "metadata" in document)
+    is_escaped = b"\\" in raw and b"\\u" in raw  # to find one byte takes a tenth of finding two
+    may_be_unfit = is_escaped or (isinstance(document, dict) and "metadata" in document)
     if may_be_unfit and any(faults(document)):  # before msgspec, which raises other errors over lone surrogates
         raise NotValid(_every_fault(document, kind))
     try:
@@ -66,6 +67,7 @@ def checked(raw: bytes, kind: type[IncomingT]) -> IncomingT:
     return value
 
 
+_SPACES: Final = frozenset(WHITESPACE)
 _TRIMMED: Final = ("subject", "body", "sender_email", "sender_name", "reviewer")
 
 

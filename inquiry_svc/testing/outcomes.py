@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Filters, Stats
 from inquiry_svc.inquiries import (

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Store
 from inquiry_svc.errors import InquiryNotFound, ReviewNotYours

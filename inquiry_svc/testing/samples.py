@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import uuid_utils.compat
+from msgspec.structs import replace
 
 from inquiry_svc.inquiries import AXES, Inquiry, Model, Outcome, Prediction, Route, Verdict
 

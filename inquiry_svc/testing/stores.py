@@ -12,17 +12,18 @@ each test. Random input prints its seed: `pytest` shows it with a failure.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
@@ -223,7 +224,7 @@ class StoreContract(ReviewQueueContract):
             average = expected.average_priority_score
             if average is not None:
                 assert found.average_priority_score == pytest.approx(average), f"seed {seed}"
-            assert replace(found, average_priority_score=average) == expected, f"seed {seed}"
+            assert dataclasses.replace(found, average_priority_score=average) == expected, f"seed {seed}"
 
     async def test_unresolved_inquiries_are_counted_for_each_consultant(self, store: Store) -> None:
         seed, outcomes = random_outcomes()

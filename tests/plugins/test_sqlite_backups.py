@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.testing.samples import sample_outcome

@@ -7,14 +7,15 @@ is not collected, as its name does not begin with `Test`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Stats, Store
 from inquiry_svc.errors import InquiryNotFound, ReviewNotYours, StoreUnavailable
@@ -156,13 +157,15 @@ class PagesByCountingRows(MemoryStore):
 class TakesUntilAsInclusive(MemoryStore):
     async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
         if filters.until is not None:
-            filters = replace(filters, until=filters.until.replace(microsecond=1))
+            filters = dataclasses.replace(filters, until=filters.until.replace(microsecond=1))
         return await super().list(filters, limit=limit, after=after)
 
 
 class IgnoresAFilterThatIsFalse(MemoryStore):
     async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
-        return await super().list(replace(filters, escalated=filters.escalated or None), limit=limit, after=after)
+        return await super().list(
+            dataclasses.replace(filters, escalated=filters.escalated or None), limit=limit, after=after
+        )
 
 
 class LeavesTheNeedForReview(MemoryStore):
@@ -201,7 +204,7 @@ class LeavesOutLabelsThatDoNotOccur(MemoryStore):
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         stats = await super().stats(since=since, now=now)
         occurring = {label: count for label, count in stats.urgency_distribution.items() if count}
-        return replace(stats, urgency_distribution=occurring)
+        return dataclasses.replace(stats, urgency_distribution=occurring)
 
 
 class CountsResolvedInquiriesAsOpen(MemoryStore):
@@ -238,7 +241,7 @@ class ClaimsAnewEachTime(MemoryStore):
         nobody = Claim("nobody", claim.until)
         claimed = await super().claim_reviews(nobody, now=now, limit=limit, inquiry_id=inquiry_id)
         self._claims = {each: claim if held is nobody else held for each, held in self._claims.items()}
-        return [replace(review, claim=claim) for review in claimed]
+        return [dataclasses.replace(review, claim=claim) for review in claimed]
 
 
 class LetsNoClaimRunOut(MemoryStore):

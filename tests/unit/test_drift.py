@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.catalogue import EXPECTED_CORRECT, OBSERVATIONS, OWN_METRICS, PROFILE_SHARE
 from inquiry_svc.drift import Drift

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 
 from benchmarks.peers.catalogue import Server
 from benchmarks.peers.checking import TOLERANCE, WrongAnswer, check

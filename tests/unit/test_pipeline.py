@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_PROCESSED, OWN_METRICS, QUEUE_DEPTH, STAGES

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.catalogue import CACHE_LOOKUPS, CANDIDATE_TEXTS, CLASSIFIER_FALLBACKS, OWN_METRICS
 from inquiry_svc.contracts import Cache, Classifier

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 import uuid_utils.compat
+from msgspec.structs import replace
 
 from inquiry_svc.inquiries import AXES, Verdict
 from inquiry_svc.reviewing import ReviewPolicy, own_thresholds

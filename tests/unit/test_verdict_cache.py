@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inquiry_svc.inquiries import Text, Verdict
 from inquiry_svc.testing.samples import MODEL, sample_verdict

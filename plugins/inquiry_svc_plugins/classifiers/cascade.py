@@ -17,10 +17,11 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Cautious, Classifier, Explainer, Host, Profiled, Provider
 from inquiry_svc.errors import CannotExplain, Unavailable

@@ -9,8 +9,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import (
     Filters,
@@ -113,7 +114,7 @@ class MemoryStore:
         ]
         claimed = sorted(may_have, key=not_mine)[:limit]
         self._claims.update({each.turn.inquiry_id: claim for each in claimed})
-        return [replace(each, claim=claim) for each in claimed]
+        return [Review(each.outcome, each.turn_at, claim) for each in claimed]
 
     async def return_review(self, inquiry_id: str, reviewer: str, *, now: datetime, behind: bool) -> Review | None:
         if not self._may_have(inquiry_id, reviewer, now):

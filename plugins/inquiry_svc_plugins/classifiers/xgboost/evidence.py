@@ -133,6 +133,11 @@ def weight_of(evidence: Any) -> Any:
     return np.maximum(evidence, LEAST_WEIGHT)
 
 
+_LABELS: Final = [len(labels) for labels in AXES.values()]
+_FIRST_COLUMNS: Final = np.cumsum([0, *_LABELS[:-1]])
+_AXIS_OF_COLUMNS: Final = np.repeat(np.arange(len(_LABELS)), _LABELS)
+
+
 def soften(probabilities: Floats, evidence: Floats) -> Floats:
     """Of each axis the probabilities to the power of the weight, which multiplies the margins by it."""
     doubtful = np.flatnonzero(evidence < 1)
@@ -140,11 +145,7 @@ def soften(probabilities: Floats, evidence: Floats) -> Floats:
         return probabilities
     softened = probabilities.copy()
     powers = probabilities[doubtful] ** weight_of(evidence[doubtful])[:, None]
-    first = 0
-    for labels in map(len, AXES.values()):
-        columns = slice(first, first + labels)
-        softened[doubtful, columns] = powers[:, columns] / powers[:, columns].sum(axis=1, keepdims=True)
-        first += labels
+    softened[doubtful] = powers / np.add.reduceat(powers, _FIRST_COLUMNS, axis=1)[:, _AXIS_OF_COLUMNS]
     return softened
 
 
