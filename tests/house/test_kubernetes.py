@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from inquiry_svc.cli import build_commands
 from inquiry_svc.settings import Settings
 from inquiry_svc.web.routes import ENDPOINTS
-from tests.deployment import DEPLOY, ROOT, VERSION, Resource, argocd, named, of_kind, rendered, settings_there
+from tests.deployment import DEPLOY, ROOT, VERSION, Resource, argocd, compose, named, of_kind, rendered, settings_there
 from tests.image import of_kind as of_word
 from tests.image import stages
 
@@ -168,6 +169,49 @@ def test_the_service_is_asked_where_it_answers_and_given_time_to_stop(overlay: s
     assert asked["readiness"]["path"].endswith("/ready")
     slept_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert spec["terminationGracePeriodSeconds"] > slept_s + server.announce_stop_s + server.stop_timeout_s + 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_console_runs_this_release_and_asks_the_service_with_a_key_of_its_own(overlay: str, tmp_path: Path) -> None:
+    resources = rendered(overlay)
+    spec = pod_of(named(resources, "Deployment", "inquiry-svc-console"))["spec"]
+    [container] = spec["containers"]
+    assert container["image"].endswith(f"inquiry-svc-console:{VERSION}")
+    assert container["args"] == ["console"]
+    assert "command" not in container
+    assert spec["securityContext"]["runAsUser"] == USER
+    assert spec["enableServiceLinks"] is False
+    key = tmp_path / "key"
+    key.write_text("a key")
+    environ = {each["name"]: each["value"] for each in container["env"] if each["name"] != "HOME"}
+    settings = settings_there(environ, {environ["INQUIRY_CLIENT__KEY_FILE"]: key})
+    assert (settings.client.key, settings.console.host) == ("a key", "0.0.0.0")
+    service = named(resources, "Service", urlsplit(settings.console.url).hostname or "")
+    assert {port["port"] for port in service["spec"]["ports"]} == {urlsplit(settings.console.url).port or 80}
+    assert container["ports"] == [{"name": "http", "containerPort": settings.console.port}]
+    asked = {container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    [question] = re.findall(r":8501(/\S+?)'", " ".join(compose()["services"]["console"]["healthcheck"]["test"]))
+    assert asked == {question}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nobody_comes_to_the_console_and_it_goes_to_the_service_alone(overlay: str) -> None:
+    """Whoever reaches the page acts with its key; a way through the API server is for those who may go it."""
+    resources = rendered(overlay)
+    labels = pod_of(named(resources, "Deployment", "inquiry-svc-console"))["metadata"]["labels"]
+    selecting = {
+        each["metadata"]["name"]: each["spec"]
+        for each in of_kind(resources, "NetworkPolicy")
+        if each["spec"]["podSelector"].get("matchLabels", {}).items() <= labels.items()
+    }
+    assert selecting.keys() - {"istio-console"} == {"deny-all", "dns", "inquiry-svc-console"}
+    assert [name for name, spec in selecting.items() if spec.get("ingress")] == []
+    [egress] = selecting["inquiry-svc-console"]["egress"]
+    to_service = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "inquiry-svc"}}}
+    assert egress == {"to": [to_service], "ports": [{"protocol": "TCP", "port": "http"}]}
+    let_in = named(resources, "NetworkPolicy", "inquiry-svc-from-console")["spec"]
+    assert let_in["podSelector"] == to_service["podSelector"]
+    assert let_in["ingress"] == [{"from": [{"podSelector": {"matchLabels": labels}}], "ports": egress["ports"]}]
 
 
 # Selectors

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from inquiry_svc.settings import BatchingSettings, ServerSettings
+from inquiry_svc.settings import BatchingSettings, ConsoleSettings, ServerSettings
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.routes import ENDPOINTS
 from tests.deployment import DEPLOY, named, of_kind, rendered, seconds
@@ -49,6 +49,34 @@ def test_a_submit_with_a_key_is_sent_again_and_an_upload_takes_as_long_as_it_tak
     assert "timeout" not in route_of(bulk, KEY)
 
 
+def test_what_the_console_asks_is_never_sent_twice() -> None:
+    """Else its sidecar would, by Istio's own habit."""
+    within = named(RESOURCES, "VirtualService", "inquiry-svc-within")["spec"]
+    assert (within["hosts"], within["gateways"]) == ([HOST], ["mesh"])
+    [route] = within["http"]
+    assert "match" not in route
+    assert route["retries"] == {"attempts": 0}
+    assert route["route"] == ROUTES["http"][0]["route"]
+    asked = {each["name"]: each["value"] for each in console_container()["env"]}["INQUIRY_CONSOLE__URL"]
+    assert asked == f"http://{HOST.partition('.')[0]}"
+    assert seconds(route["timeout"]) > ConsoleSettings().timeout_s
+
+
+def console_container() -> Any:
+    [container] = named(RESOURCES, "Deployment", "inquiry-svc-console")["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def test_a_sidecar_reaches_its_control_plane_and_the_collector_and_no_more() -> None:
+    for name, pod in (("istio", "inquiry-svc"), ("istio-console", "inquiry-svc-console")):
+        policy = named(RESOURCES, "NetworkPolicy", name)["spec"]
+        assert policy["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": pod}
+        [egress] = policy["egress"]
+        [to] = egress["to"]
+        assert to["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "istio-system"}
+        assert {each["port"] for each in egress["ports"]} == {15012, 4317}
+
+
 def test_every_route_leads_to_the_service_at_its_port() -> None:
     ports = {port["port"] for port in SERVICE["spec"]["ports"]}
     for route in ROUTES["http"]:
@@ -72,14 +100,17 @@ def test_the_proxy_closes_idle_connections_first_and_shuns_no_pod_for_being_busy
     )
 
 
-def test_only_the_gateway_may_call_and_it_may_call_all_but_metrics() -> None:
+def test_only_the_gateway_and_the_console_may_call_and_they_may_call_all_but_metrics() -> None:
     assert named(RESOURCES, "PeerAuthentication", "strict")["spec"] == {"mtls": {"mode": "STRICT"}}
     policy = named(RESOURCES, "AuthorizationPolicy", "inquiry-svc")["spec"]
     assert policy["action"] == "ALLOW"
     [rule] = policy["rules"]
     [source], [allowed] = rule["from"], rule["to"]
-    [principal] = source["source"]["principals"]
-    assert re.fullmatch(r"cluster\.local/ns/istio-ingress/sa/[\w-]+", principal)
+    gateway, console = source["source"]["principals"]
+    assert re.fullmatch(r"cluster\.local/ns/istio-ingress/sa/[\w-]+", gateway)
+    pod = named(RESOURCES, "Deployment", "inquiry-svc-console")["spec"]["template"]["spec"]
+    account = named(RESOURCES, "ServiceAccount", pod["serviceAccountName"])["metadata"]
+    assert console == f"cluster.local/ns/{account['namespace']}/sa/{account['name']}"
     hidden = {each.path for each in ENDPOINTS if each.path.endswith("/metrics")}
     assert set(allowed["operation"]["notPaths"]) == hidden
     assert {each.method for each in ENDPOINTS} <= set(allowed["operation"]["methods"])

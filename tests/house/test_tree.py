@@ -17,7 +17,7 @@ SOURCES = sorted([*(ROOT / "inquiry_svc").rglob("*.py"), *(ROOT / "plugins/inqui
 HEAVY = {
     *("numpy", "scipy", "xgboost", "aiohttp", "aioprometheus", "yaml", "sqlite3", "psutil", "uvloop"),
     *("aiobotocore", "botocore", "google", "opentelemetry", "streamlit", "altair", "pandas", "requests"),
-    *("onnxruntime", "tokenizers"),
+    *("onnxruntime", "tokenizers", "distributed", "dask"),
 }
 
 

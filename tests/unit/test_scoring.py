@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import pickle
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,8 +15,11 @@ from typing import Any
 
 import pytest
 
+from inquiry_svc.cli.score import _what_a_classifier_needs
+from inquiry_svc.config import load_settings
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import Model, Text, Verdict
+from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.reviewing import ReviewPolicy
 from inquiry_svc.scoring import archives
 from inquiry_svc.scoring.archives import Chunk, chunks
@@ -137,6 +141,21 @@ def test_an_archive_that_ends_early_is_refused_by_name(damage: Any, tmp_path: Pa
     file.write_bytes(damage(gzip.compress(b"\n".join(b"%d" % number for number in range(1000)))))
     with pytest.raises(ConfigurationError, match=r"archive\.jsonl\.gz can't be read: .*; name a whole file"):
         list(chunks([file]))
+
+
+def test_a_worker_is_sent_no_secret_of_anything_but_the_classifier() -> None:
+    environ = {
+        "INQUIRY_STORE__POSTGRES__URL": "postgresql://a-secret",
+        "INQUIRY_CLIENT__KEY": "a-secret",
+        "INQUIRY_REVIEW__BELOW_EVIDENCE": "0.25",
+        "INQUIRY_CLASSIFIER__XGBOOST__MODEL": "a-model",
+    }
+    settings, _ = load_settings(Offers(build_manager()), environ=environ)
+    assert b"a-secret" in pickle.dumps(settings)
+    sent = pickle.dumps(_what_a_classifier_needs(settings))
+    assert b"a-secret" not in sent
+    assert b"a-model" in sent
+    assert pickle.loads(sent).review.below_evidence == 0.25
 
 
 async def test_a_worker_with_another_model_is_refused() -> None:
