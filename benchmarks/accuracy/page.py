@@ -16,8 +16,9 @@ Written by `make accuracy` (`PUBLIC=FILE` names rows of your own to be judged be
 `results/accuracy.json` and `results/second_opinions.json`. Judged on the hands in the corpus' `judging/`: inquiries by
 authors from whom nothing here has learnt and by whom nothing was chosen.
 
-- **shipped**: the packaged model, `xgboost`: a linear layer over hashed n-grams, trees over its scores.
-- **linear alone**: that layer without the trees.
+- **shipped**: the packaged model, `xgboost`: linear layers over hashed n-grams and over what words
+  mean, trees over their scores.
+- **linear alone**: those layers without the trees.
 - **XGBoost alone**: trees straight over the n-grams, without the linear scores between.
 - **MiniLM**: the optional classifier `minilm`: embeddings of a small transformer, logistic regression.
 - **keyword**: the fallback, lists of words.
