@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.holding_out import Floats
+from inquiry_svc_plugins.classifiers.xgboost import word_vectors
 from inquiry_svc_plugins.classifiers.xgboost.features import Features, buckets_of, extract
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, PRIOR, Meanings
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
@@ -163,3 +166,33 @@ def test_of_words_in_one_bucket_the_one_used_most_is_taught() -> None:
         assert less not in words
     assert "zzqxv" in teaching.vocabulary(encoder, Counter(zzqxv=2))
     assert "zzqxv" not in teaching.vocabulary(encoder, Counter(zzqxv=1))
+
+
+def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teaching = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.teaching")
+    words = sorted(
+        {
+            "refund",
+            "reimbursement",
+            "router",
+            "the",
+            *(word for text in TEXTS[:40] for word in teaching.words_of(text) if len(word) > 6),
+        }
+    )
+    assert len(set(buckets_of(words).tolist())) == len(words) > teaching.WIDTH
+    monkeypatch.setattr(teaching, "vocabulary", lambda encoder, used: words)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join((CORPUS / "authored-1.jsonl").read_text().splitlines(keepends=True)[:40]))
+    out = tmp_path / "vectors.npz"
+    result = CliRunner().invoke(teaching.main, [str(rows), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    monkeypatch.setattr(word_vectors, "VECTORS", out)
+    made = read_vectors()
+    assert made.buckets.tolist() == buckets_of(words).tolist()
+    assert made.vectors.shape == (len(words), teaching.WIDTH)
+    assert np.isfinite(made.vectors).all()
+    near, far = (
+        made.vectors[words.index("refund")] @ made.vectors[words.index(other)] for other in ("reimbursement", "router")
+    )
+    assert near > far
+    assert made.amounts[words.index("the")] == made.amounts.min()
