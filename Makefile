@@ -14,7 +14,7 @@ FAST := plugins/inquiry_svc_plugins/classifiers/xgboost/fast
 BUILT_FROM := pyproject.toml setup.py $(wildcard $(FAST)/*.[ch])
 
 .PHONY: help run console test check site format alerts dashboards accuracy bench bench-quick peers soak model minilm \
-	metrics lock clean
+	vectors metrics lock clean
 
 help:  ## Print the doors
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ model: $(VENV)/.dev  ## Make the shipped model again from the corpus
 minilm: $(VENV)/.dev  ## Make the optional model again from the corpus: some ten minutes
 	INQUIRY_CLASSIFIER__PROVIDER=minilm $(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
 		--out plugins/inquiry_svc_plugins/classifiers/minilm/artefact
+
+vectors: $(VENV)/.dev  ## Make anew what words mean to the shipped model: some ten minutes; then `make model`
+	$(BIN)/python -m inquiry_svc_plugins.classifiers.minilm.teaching $(sort $(wildcard $(CORPUS)/*.jsonl))
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
 	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.results_file import RESULTS
 from inquiry_svc.inquiries import AXES
 from inquiry_svc_plugins.classifiers.cascade import CascadeSettings
 
@@ -16,8 +18,9 @@ Written by `make accuracy` (`PUBLIC=FILE` names rows of your own to be judged be
 `results/accuracy.json` and `results/second_opinions.json`. Judged on the hands in the corpus' `judging/`: inquiries by
 authors from whom nothing here has learnt and by whom nothing was chosen.
 
-- **shipped**: the packaged model, `xgboost`: a linear layer over hashed n-grams, trees over its scores.
-- **linear alone**: that layer without the trees.
+- **shipped**: the packaged model, `xgboost`: linear layers over hashed n-grams and over what words
+  mean, trees over their scores.
+- **linear alone**: those layers without the trees.
 - **XGBoost alone**: trees straight over the n-grams, without the linear scores between.
 - **MiniLM**: the optional classifier `minilm`: embeddings of a small transformer, logistic regression.
 - **keyword**: the fallback, lists of words.
@@ -26,20 +29,27 @@ All but the last are trained on the same corpus and calibrated on hands held out
 in batches of 64, on a machine that others load: read it as an order of magnitude. ECE is the calibration error over 15
 bins."""
 
-_CASCADE: Final = """On these axes MiniLM's answer stands where the shipped model is less sure than `below`
+_CASCADE: Final = """On these axes the answers of both are joined where the shipped model is less sure than `below`
 ([docs/classifiers.md](../docs/classifiers.md)). The threshold was chosen on hands held out of both trainings, each
 counting alike; the judging hands then judge it. The cost is that of the first, and MiniLM's for the share that goes on.
 Measured by `python -m benchmarks.accuracy.second_opinions`."""
-_STACKED: Final = """Both models' probabilities, stacked by a logistic regression fitted on hands held out of both
-trainings. MiniLM then reads every text, so it costs as much as MiniLM alone."""
+_JOINED: Final = """The same, but of every text: it costs as much as MiniLM alone. The answer is the product of both
+models' probabilities to the powers of their weights, made to sum to 1."""
+_WORDS: Final = """What the model knows of words beyond the corpus, and other ways to it. Accuracy of linear layers,
+without trees, on public rows (the mean of their sources) and on hands held out:"""
+_LEFT_OUT: Final = (
+    """With public rows in it, each source judged without it and its kin; in points against the same without:"""
+)
 _BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
   confidence of sentiment and urgency more honest, and help with the sentiment of other text than mail.
 - Trees without the linear scores, and on mail MiniLM alone, are less right than the linear layer."""
 
 
 def write_page(results: Mapping[str, Any], second: Mapping[str, Any] | None = None) -> None:
-    """From the content of `results/accuracy.json` and, where it was measured, of `results/second_opinions.json`."""
-    lines = [*_lines(results), *(_second_opinions(second) if second else ())]
+    """From the content of `results/accuracy.json` and, where it was measured, of `results/second_opinions.json`; what
+    was tried of words is in `results/words_tried.json`."""
+    tried = json.loads((RESULTS / "words_tried.json").read_text())
+    lines = [*_lines(results), *(_second_opinions(second) if second else ()), *_words_tried(tried)]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -131,16 +141,20 @@ def _second_opinions(found: Mapping[str, Any]) -> Iterator[str]:
         below = on_judging["below"]
         name = "all" if below > 1 else f"{below:.2f}"
         yield f"| {name} | {on_judging['share']:.1%} | {cost_us(found, on_judging):,.0f} | {' | '.join(cells)} |"
-    yield from _heading("Stacked")
-    yield _STACKED
+    yield from _heading("Joined everywhere")
+    yield _JOINED
+    fitted = "; ".join(f"{axis} {one:.2f} and {other:.2f}" for axis, (one, other) in found["fitted_weights"].items())
+    yield f"The cascade's weights are {' and '.join(map(str, found['weights']))}. Those with which the right answers"
+    yield f"about hands held out are likeliest: {fitted}."
     yield ""
-    yield "| | rows | shipped | MiniLM | stacked | gained |"
+    yield "| | rows | shipped | MiniLM | joined | gained |"
     yield "|---|---|---|---|---|---|"
-    for name, title in (("judging", "judging hands"), ("public", "public rows, mean of sources")):
+    judged |= {"judging": "judging hands", "held_out": "held-out hands", "public": "public rows, mean of sources"}
+    for name, title in judged.items():
         for axis, figures in found.get(name, {}).get("alone", {}).items():
             if figures["shipped"] is not None:
-                cells = [f"{figures[key]:.3f}" for key in ("shipped", "MiniLM", "stacked")]
-                gained = 100 * (figures["stacked"] - figures["shipped"])
+                cells = [f"{figures[key]:.3f}" for key in ("shipped", "MiniLM", "joined")]
+                gained = 100 * (figures["joined"] - figures["shipped"])
                 yield f"| {title}, {axis} | {figures['rows']} | {' | '.join(cells)} | {gained:+.1f} points |"
     yield from _heading("What didn't help")
     default = CascadeSettings().below
@@ -151,6 +165,29 @@ def _second_opinions(found: Mapping[str, Any]) -> Iterator[str]:
     yield _BESIDES
     yield f"- Asked about urgency too, below {default}, MiniLM takes it from {without:.1%} to {asked_too:.1%} right"
     yield "  on the hands held out."
+
+
+def _words_tried(found: Mapping[str, Any]) -> Iterator[str]:
+    """Tried once, by means that are not kept: the public rows are not in the tree."""
+    yield from _heading("What words mean: ways to it that were tried")
+    yield _WORDS
+    yield ""
+    yield "| | public rows: category | public rows: sentiment | held-out hands: category | held-out hands: sentiment |"
+    yield "|---|---|---|---|---|"
+    keys = ("public_category", "public_sentiment", "held_out_category", "held_out_sentiment")
+    for each in found["tried"]:
+        cells = ["-" if each[key] is None else f"{each[key]:.3f}" for key in keys]
+        yield f"| {each['what']} | {' | '.join(cells)} |"
+    yield ""
+    yield _LEFT_OUT
+    yield ""
+    yield "| | category | sentiment | held-out hands: sentiment |"
+    yield "|---|---|---|---|"
+    for each in found["left_out"]:
+        cells = [
+            "-" if each[key] is None else f"{each[key]:+.1f}" for key in ("category", "sentiment", "held_out_sentiment")
+        ]
+        yield f"| {each['what']} | {' | '.join(cells)} |"
 
 
 def cost_us(found: Mapping[str, Any], point: Mapping[str, Any]) -> float:

@@ -1,11 +1,12 @@
-"""What a second model is worth beside the shipped one: as the second of a cascade, and stacked with it.
+"""What a second model is worth beside the shipped one: as the second of a cascade, and joined to it everywhere.
 
     python -m benchmarks.accuracy.second_opinions                 # a quarter of an hour: MiniLM reads the whole corpus
     python -m benchmarks.accuracy.second_opinions --kept FOLDER   # keeps the embeddings there for the next time
 
 Both models are trained again, for the answers that they give to hands held out of the training: by those the threshold
-of the cascade is chosen, and the stack is fitted (a logistic regression over the logarithms of both models'
-probabilities). The judging hands, and rows of your own, then judge both. Writes `results/second_opinions.json`.
+of the cascade is chosen, and the weights by which it joins both answers are fitted, axis by axis, so that the right
+answers become likeliest. The judging hands, and rows of your own, then judge both with the weights that the cascade has
+by default. Writes `results/second_opinions.json`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any, Final
 import click
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from benchmarks.__main__ import CORPUS
 from benchmarks.results_file import write_results
 from benchmarks.servers import SERVER_CORE, use_core
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
-from inquiry_svc_plugins.classifiers.cascade import ENOUGH_EVIDENCE
+from inquiry_svc_plugins.classifiers.cascade import ENOUGH_EVIDENCE, CascadeSettings, pooled
 from inquiry_svc_plugins.classifiers.holding_out import Floats, answers_of, log_softmax, row_weights
 from inquiry_svc_plugins.classifiers.minilm import PACKAGED_MODEL as MINILM
 from inquiry_svc_plugins.classifiers.minilm import training as minilm_training
@@ -61,10 +63,10 @@ def main(public: tuple[Path, ...], kept: Path | None) -> None:
     again = minilm_training.train(embeddings, corpus)
     second = {axis: _all_rows(made.rows, made.probabilities, len(corpus)) for axis, made in again.items()}
     click.echo("MiniLM is trained", err=True)
-    stack = {axis: _stacked(axis, first[axis], second[axis], corpus) for axis in AXES}
+    fitted = {axis: _weights(axis, first[axis], second[axis], corpus) for axis in AXES}
 
     shipped, minilm = quickened(load_model(PACKAGED_MODEL)), load_minilm(MINILM, encoder)
-    found: dict[str, Any] = {"held_out": _judged(corpus, first, second, trained.evidence, {})}
+    found: dict[str, Any] = {"held_out": _judged(corpus, first, second, trained.evidence)}
     costs_us = {}
     for name, rows in {"judging": judging, "public": others}.items():
         if rows:
@@ -74,8 +76,16 @@ def main(public: tuple[Path, ...], kept: Path | None) -> None:
             embeddings, second_us = _embedded(name, rows, encoder, kept)
             costs_us[name] = {"first": round(first_us, 1), "second": round(second_us, 1)}
             by_minilm = _by_minilm(minilm, embeddings)
-            found[name] = _judged(rows, _by_axis(probabilities), by_minilm, evidence, stack)
-    write_results("second_opinions", below=BELOW, asked=ASKED, us_per_text=costs_us, **found)
+            found[name] = _judged(rows, _by_axis(probabilities), by_minilm, evidence)
+    write_results(
+        "second_opinions",
+        below=BELOW,
+        asked=ASKED,
+        weights=CascadeSettings().weights,
+        fitted_weights=fitted,
+        us_per_text=costs_us,
+        **found,
+    )
 
 
 def _embedded(
@@ -114,16 +124,24 @@ def _by_minilm(model: MinilmModel, embeddings: NDArray[np.float32]) -> Probabili
     return {axis: np.exp(log_softmax((inputs @ model.weights[axis].T).astype(float))) for axis in AXES}
 
 
-def _stack_inputs(first: Floats, second: Floats) -> Floats:
-    return np.hstack([np.log(first + _LEAST), np.log(second + _LEAST), np.ones((len(first), 1))])
+def _weights(axis: str, first: Floats, second: Floats, rows: Sequence[LabelledText]) -> tuple[float, float]:
+    """The weights of `pooled` with which the right answers about hands held out of both trainings are likeliest."""
+    answers, counts = answers_of(rows, axis), row_weights(rows)
+    labelled = np.flatnonzero(answers >= 0)
+
+    def surprise(weights: Floats) -> float:
+        joined = log_softmax(weights[0] * np.log(first + _LEAST) + weights[1] * np.log(second + _LEAST))
+        return -float((counts[labelled] * joined[labelled, answers[labelled]]).sum())
+
+    found = minimize(surprise, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-2})
+    return round(float(found.x[0]), 3), round(float(found.x[1]), 3)
 
 
-def _stacked(axis: str, first: Floats, second: Floats, rows: Sequence[LabelledText]) -> Floats:
-    """The weights of the stack, fitted on answers about hands held out of both trainings."""
-    answers = answers_of(rows, axis)
-    labelled = answers >= 0
-    inputs = _stack_inputs(first, second)[labelled]
-    return minilm_training.fit(inputs, answers[labelled], row_weights(rows)[labelled], len(AXES[axis]))
+def _joined(first: Floats, second: Floats) -> Floats:
+    """As the cascade joins them by default, of each row."""
+    weights = CascadeSettings().weights
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    return np.array([pooled(one, other, weights) for one, other in pairs])
 
 
 def _judged(
@@ -131,29 +149,26 @@ def _judged(
     first: Probabilities,
     second: Probabilities,
     evidence: Floats,
-    stack: Mapping[str, Floats],
 ) -> dict[str, Any]:
-    """Accuracies: each alone, stacked, and for each threshold the cascade's with the share that goes on."""
+    """Accuracies: each alone, joined, and for each threshold the cascade's with the share that goes on."""
     alone: dict[str, Any] = {}
+    both = {axis: _joined(first[axis], second[axis]) for axis in AXES}
     for axis in AXES:
         alone[axis] = {
             "rows": sum(row.label(axis) is not None for row in rows),
             "shipped": _accuracy(rows, axis, first[axis]),
             "MiniLM": _accuracy(rows, axis, second[axis]),
+            "joined": _accuracy(rows, axis, both[axis]),
         }
-        if stack:
-            alone[axis]["stacked"] = _accuracy(rows, axis, _stack_inputs(first[axis], second[axis]) @ stack[axis].T)
-    return {"alone": alone, "cascade": [_cascade(rows, first, second, evidence, below) for below in BELOW]}
+    return {"alone": alone, "cascade": [_cascade(rows, first, both, evidence, below) for below in BELOW]}
 
 
 def _cascade(
-    rows: Sequence[LabelledText], first: Probabilities, second: Probabilities, evidence: Floats, below: float
+    rows: Sequence[LabelledText], first: Probabilities, both: Probabilities, evidence: Floats, below: float
 ) -> dict[str, Any]:
     unsure = {axis: (first[axis].max(axis=1) < below) & (evidence >= ENOUGH_EVIDENCE) for axis in AXES}
     goes_on = np.logical_or.reduce([unsure[axis] for axis in ASKED])
-    accuracy = {
-        axis: _accuracy(rows, axis, np.where(unsure[axis][:, None], second[axis], first[axis])) for axis in AXES
-    }
+    accuracy = {axis: _accuracy(rows, axis, np.where(unsure[axis][:, None], both[axis], first[axis])) for axis in AXES}
     return {"below": below, "share": _mean_of_sources(rows, goes_on), **accuracy}
 
 

@@ -60,7 +60,10 @@ class TestAllGoOn(ClassifierContract, ExplainerContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         axes = ("category", "sentiment", "urgency")
-        async with opened(tmp_path, first="keyword", second="xgboost", below=1.0, axes=axes) as classifier:
+        alone = (0.0, 1.0)
+        async with opened(
+            tmp_path, first="keyword", second="xgboost", below=1.0, axes=axes, weights=alone
+        ) as classifier:
             yield classifier
 
 
@@ -114,6 +117,32 @@ async def test_only_what_the_first_is_unsure_of_goes_on() -> None:
     assert [each.category.label for each in found] == ["billing", "sales", "billing"]
     assert second.batches == [[Text("", "1")]]
     assert counted(metrics) == {"sure": 2, "second": 1}
+
+
+async def test_an_answer_of_which_the_first_is_unsure_is_joined_from_both_by_their_weights() -> None:
+    unsure = verdict(0.5, 0.6)
+    classifier, _, _ = made([unsure], weights=(0.5, 1.0), below=0.55)
+    (found,) = await classifier.classify(numbered(1))
+    powers = [first**0.5 * second for first, second in zip(unsure.scores[:6], SURE_OF_SALES.scores[:6], strict=True)]
+    assert found.scores[:6] == pytest.approx([power / sum(powers) for power in powers])
+    assert found.scores[6:] == unsure.scores[6:], "it is sure enough of sentiment, and asks nobody about urgency"
+
+
+async def test_with_the_weights_0_and_1_the_answer_of_the_second_stands() -> None:
+    classifier, _, _ = made([verdict(0.5)], weights=(0.0, 1.0))
+    (found,) = await classifier.classify(numbered(1))
+    assert found.scores[:6] == pytest.approx(SURE_OF_SALES.scores[:6])
+
+
+async def test_a_second_that_rules_out_a_label_cannot_outvote_a_first_that_is_all_but_sure() -> None:
+    never_billing = Verdict.from_scores([0.2, 0.0, 0.2, 0.2, 0.2, 0.2, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+    async def rules_out(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return [never_billing for _ in texts]
+
+    classifier, _, _ = made([verdict(0.999)], rules_out, below=1.0)
+    (found,) = await classifier.classify(numbered(1))
+    assert found.category.label == "billing"
 
 
 async def test_the_second_is_asked_of_the_axes_named_and_answers_those_of_which_the_first_is_unsure() -> None:
@@ -207,6 +236,7 @@ async def test_the_model_is_another_when_either_is_or_the_threshold() -> None:
     assert same == other
     assert made([verdict(0.5)], below=0.7)[0].model != same
     assert made([verdict(0.5)], axes=("sentiment",))[0].model != same
+    assert made([verdict(0.5)], weights=(0.0, 1.0))[0].model != same
 
 
 async def test_thresholds_of_review_are_the_firsts(tmp_path: Path) -> None:
@@ -219,7 +249,7 @@ async def test_thresholds_of_review_are_the_firsts(tmp_path: Path) -> None:
 async def test_the_answer_of_each_axis_is_explained_by_whose_it_is(tmp_path: Path) -> None:
     rows = read_labelled([JUDGING])[:60]
     async with (
-        opened(tmp_path, second="keyword", below=0.8) as classifier,
+        opened(tmp_path, second="keyword", below=0.8, weights=(0.0, 1.0)) as classifier,
         opened(tmp_path, second="keyword", below=0.0) as quick,
     ):
         assert isinstance(classifier, Profiled)
@@ -236,8 +266,14 @@ async def test_the_answer_of_each_axis_is_explained_by_whose_it_is(tmp_path: Pat
 
 
 async def test_an_answer_by_one_that_cannot_say_why_is_not_explained() -> None:
-    classifier, _, _ = made([verdict(0.5)])
+    classifier, _, _ = made([verdict(0.5)], weights=(0.0, 1.0))
     with pytest.raises(CannotExplain, match="'function'"):
+        await classifier.explain(numbered(1)[0])
+
+
+async def test_an_answer_joined_from_both_is_not_explained_and_says_of_which_axes() -> None:
+    classifier, _, _ = made([verdict(0.5)])
+    with pytest.raises(CannotExplain, match="about category is joined"):
         await classifier.explain(numbered(1)[0])
 
 
@@ -269,6 +305,7 @@ async def test_a_service_says_that_the_second_failed_asks_for_review_and_does_no
         "classifier.cascade.first": "keyword",
         "classifier.cascade.second": "slow",
         "classifier.cascade.below": 1.0,
+        "classifier.cascade.weights": [0, 1],
         "cache.provider": "memory",
     }
     async with running_service(settings, plugins=[Slow(classify)]) as running:

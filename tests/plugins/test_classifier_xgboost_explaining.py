@@ -28,8 +28,8 @@ from inquiry_svc_plugins.classifiers.xgboost.explaining import explain, phrases,
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
 from inquiry_svc_plugins.classifiers.xgboost.shapley import shares

@@ -30,7 +30,7 @@ from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost import fast
 from inquiry_svc_plugins.classifiers.xgboost.fast import FastModel, quickened
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
-from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS, ROW, LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, ROW
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs, load_model
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
@@ -117,10 +117,13 @@ def test_what_the_trees_look_at_is_the_same_to_the_bit() -> None:
     rows = read_labelled([CORPUS / "authored-2.jsonl"])
     body = "!?!??? ".join(row.text.body for row in rows)
     texts = [Text("", body[7 * length :][:length]) for length in (*range(300), *range(300, 10_001, 111))]
-    unrounded = LinearLayer(
-        REFERENCE.linear.table * np.array([1 << 14] * LABELS + [1] * (ROW - LABELS), np.float32),
-        REFERENCE.linear.bias * np.float32(1 << 14),
-        REFERENCE.linear.character_share,
+    larger = np.array([1 << 14] * LABELS + [1] * (ROW - LABELS), np.float32)
+    linear = REFERENCE.linear
+    unrounded = replace(
+        linear,
+        table=linear.table * larger,
+        meanings=replace(linear.meanings, table=linear.meanings.table * larger),
+        bias=linear.bias * np.float32(1 << 14),
     )
     features = extract(texts)
     inputs = forest_inputs(unrounded.scores(features), features.surface)

@@ -32,8 +32,8 @@ def corpus_texts() -> list[Text]:
 # One text at a time, one character at a time
 
 
-def plain_buckets(text: Text) -> tuple[list[int], list[int]]:
-    """The buckets of characters and of words that `features.py` promises."""
+def plain_buckets(text: Text) -> tuple[list[int], list[int], list[int]]:
+    """The buckets of characters, of words and of single words that `features.py` promises."""
     units = plain_units(text)
     folded = [0x20, *(int(unit_tables().folded[unit]) for unit in units), 0x20]
     characters = {0}
@@ -44,7 +44,8 @@ def plain_buckets(text: Text) -> tuple[list[int], list[int]]:
                 characters.add(mix(polynomial(gram)))
     words = plain_words(units)
     pairs = [first * int(MULTIPLIER) + second for first, second in itertools.pairwise(words)]
-    return sorted(characters), sorted({0, *map(mix, words), *map(mix, pairs)})
+    singles = {0, *map(mix, words)}
+    return sorted(characters), sorted(singles | {*map(mix, pairs)}), sorted(singles)
 
 
 def plain_units(text: Text) -> list[int]:
@@ -86,11 +87,13 @@ def mix(value: int) -> int:
     return value >> (32 - BUCKET_BITS)
 
 
-def of_text(features: Features, place: int) -> tuple[list[int], list[int]]:
+def of_text(features: Features, place: int) -> tuple[list[int], list[int], list[int]]:
     starts = [*features.starts.tolist(), len(features.buckets)]
     characters = features.buckets[starts[2 * place] : starts[2 * place + 1]]
     words = features.buckets[starts[2 * place + 1] : starts[2 * place + 2]]
-    return characters.tolist(), (words - (1 << BUCKET_BITS)).tolist()
+    ends = [*features.word_starts.tolist(), len(features.words)]
+    singles = features.words[ends[place] : ends[place + 1]]
+    return characters.tolist(), (words - (1 << BUCKET_BITS)).tolist(), singles.tolist()
 
 
 def surface_of(text: Text) -> dict[str, float]:

@@ -31,7 +31,7 @@ from inquiry_svc.leaving_out import tried
 from inquiry_svc_plugins.classifiers.xgboost.evidence import weight_of
 from inquiry_svc_plugins.classifiers.xgboost.features import SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
 from inquiry_svc_plugins.classifiers.xgboost.shapley import LOWERED, RAISED, shares

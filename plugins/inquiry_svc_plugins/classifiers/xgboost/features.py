@@ -9,7 +9,8 @@ zero-width characters dropped, and letters that only look Latin read as what the
 hashed into 2^17 buckets of its own and counted once a text:
 
 - characters in threes to fives inside each word and over its edges ("refund" gives "_re", "ref", ... "fund_"),
-- words and pairs of neighbouring words.
+- words and pairs of neighbouring words,
+- words once more without the pairs, by which `word_vectors.py` knows what they mean.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ class Features:
 
     No family is ever empty: the first bucket of each is in every text.
     """
+    words: NDArray[np.uint32]
+    """The distinct buckets of single words of the first text, ascending, then those of the second; counted from 0.
+    Here too the first bucket is in every text."""
+    word_starts: NDArray[np.int64]
+    """Where each text's begin."""
     surface: NDArray[np.float32]
     """One row a text, one column for each of `SURFACE`."""
 
@@ -101,18 +107,29 @@ def extract(texts: Sequence[Text]) -> Features:
     words = word_hashes(folded, in_word, starts, stops)
     text_of_word = text_of_unit[starts]
 
+    word_buckets = mix(words)
     families = np.arange(2 * len(texts), dtype=np.uint32) << np.uint32(BUCKET_BITS)
-    keys = np.concatenate(
-        [
-            families,
-            *_character_keys(folded, text_of_unit),
-            *_word_keys(words, text_of_word),
-        ]
+    keys = _distinct(
+        families,
+        *_character_keys(folded, text_of_unit),
+        *_word_keys(words, word_buckets, text_of_word),
     )
+    empty = np.arange(len(texts), dtype=np.uint32) << np.uint32(BUCKET_BITS)
+    word_keys = _distinct(empty, word_buckets | (text_of_word << np.uint32(BUCKET_BITS)))
+    return Features(
+        keys & np.uint32(BUCKETS - 1),
+        np.searchsorted(keys, families),
+        word_keys & np.uint32((BUCKETS >> 1) - 1),
+        np.searchsorted(word_keys, empty),
+        _surface(texts, kinds, edges, lengths, word_buckets, text_of_word),
+    )
+
+
+def _distinct(*parts: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Ascending."""
+    keys = np.concatenate(parts)
     keys.sort()
-    keys = keys[np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))]
-    surface = _surface(texts, kinds, edges, lengths, words, text_of_word)
-    return Features(keys & np.uint32(BUCKETS - 1), np.searchsorted(keys, families), surface)
+    return keys[np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))]
 
 
 def _join(texts: Sequence[Text]) -> str:
@@ -188,10 +205,12 @@ def word_hashes(
     return np.add.reduceat(folded[at] * unit_tables().powers[place], first, dtype=np.uint32)
 
 
-def _word_keys(words: NDArray[np.uint32], text_of_word: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
+def _word_keys(
+    words: NDArray[np.uint32], word_buckets: NDArray[np.uint32], text_of_word: NDArray[np.uint32]
+) -> list[NDArray[np.uint32]]:
     upper = (text_of_word << _TEXT_SHIFT) | np.uint32(BUCKETS >> 1)
     pairs = np.flatnonzero(text_of_word[1:] == text_of_word[:-1])
-    return [mix(words) | upper, mix(pair_hashes(words[pairs], words[pairs + 1])) | upper[pairs]]
+    return [word_buckets | upper, mix(pair_hashes(words[pairs], words[pairs + 1])) | upper[pairs]]
 
 
 def pair_hashes(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -203,14 +222,14 @@ def _surface(
     kinds: NDArray[np.uint8],
     edges: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    words: NDArray[np.uint32],
+    word_buckets: NDArray[np.uint32],
     text_of_word: NDArray[np.uint32],
 ) -> NDArray[np.float32]:
     count = len(texts)
     by_kind = np.stack(
         [np.add.reduceat(kinds == kind, edges[:-1], dtype=np.float32) for kind in (BANG, QUERY, CAPITAL, DIGIT)]
     )
-    lists = word_lists()[mix(words)]
+    lists = word_lists()[word_buckets]
     listed = np.flatnonzero(lists)
     columns = len(LEXICON)
     by_list = np.bincount(text_of_word[listed] * columns + lists[listed] - 1, minlength=count * columns)
@@ -227,12 +246,17 @@ def _surface(
 @cache
 def word_lists() -> NDArray[np.uint8]:
     """For each bucket of a single word: which list of the lexicon holds the word, from 1; 0 for none."""
-    tables = unit_tables()
     lists = np.zeros(1 << BUCKET_BITS, np.uint8)
     for number, words in enumerate(LEXICON.values(), start=1):
-        units = np.frombuffer((" " + " ".join(words) + " ").encode("utf-16-le"), "<u2")
-        in_word = tables.kinds[units] >= LETTER
-        changes = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
-        folded = tables.folded[units].astype(np.uint32)
-        lists[mix(word_hashes(folded, in_word, changes[::2], changes[1::2]))] = number
+        lists[buckets_of(words)] = number
     return lists
+
+
+def buckets_of(words: Sequence[str]) -> NDArray[np.uint32]:
+    """Of each its bucket among those of single words. A word is letters and apostrophes alone."""
+    tables = unit_tables()
+    units = np.frombuffer((" " + " ".join(words) + " ").encode("utf-16-le"), "<u2")
+    in_word = tables.kinds[units] >= LETTER
+    changes = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
+    folded = tables.folded[units].astype(np.uint32)
+    return mix(word_hashes(folded, in_word, changes[::2], changes[1::2]))

@@ -2,8 +2,8 @@
 
 Each family of n-grams makes a vector of its own, in which rare n-grams weigh more (by their inverse document
 frequency): of length 1 for the words, of `CHARACTER_SHARE` for the characters. The scores are both vectors times the
-weights, plus a bias. The weights are kept as signed bytes with one scale a label, and only for buckets that the corpus
-has filled.
+weights, plus a bias and what the words say by their meaning (`meanings.py`). The weights are kept as signed bytes with
+one scale a label, and only for buckets that the corpus has filled.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, ROW, Meanings
 
-LABELS: Final = 13
 CHARACTER_SHARE: Final = 0.6
 """Found by holding out sources: at 1, accuracy is about 1 % lower on each axis."""
-ROW: Final = 16
-"""Columns of the table: 13 weights, the squared length that the bucket adds, and whether it is known and everyday as
-`evidence.py` says; that fills a cache line."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinearLayer:
     table: NDArray[np.float32]
+    """Of each bucket 13 weights, the squared length that it adds, and whether it is known and everyday as `evidence.py`
+    says."""
+    meanings: Meanings
     bias: NDArray[np.float32]
     character_share: np.float32
 
@@ -43,17 +43,19 @@ class LinearLayer:
         table[:, LABELS] = idf * idf
         known = known_buckets(frequency, int(arrays["documents"]))
         table[:, LABELS + 1], table[:, LABELS + 2] = known >= KNOWN, known >= EVERYDAY
-        return cls(table, arrays["bias"], np.float32(arrays["character_share"]))
+        return cls(table, Meanings.from_arrays(arrays), arrays["bias"], np.float32(arrays["character_share"]))
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """One row a text. Sums run over one text's n-grams in the order of their buckets, whatever the batch."""
         rows = self.table.take(features.buckets, axis=0)
         sums = np.add.reduceat(rows, features.starts, axis=0)
         scores = sums[:, :LABELS] / np.sqrt(sums[:, LABELS : LABELS + 1])
-        return (scores[0::2] * self.character_share + scores[1::2] + self.bias).astype(np.float32, copy=False)
+        by_ngrams = scores[0::2] * self.character_share + scores[1::2]
+        return (by_ngrams + self.meanings.scores(features) + self.bias).astype(np.float32, copy=False)
 
     def contributions(self, features: Features) -> NDArray[np.float64]:
-        """What each bucket of one text adds to each score, one bucket a row: with the bias they make the scores."""
+        """What each bucket of one text adds to each score, one bucket a row: with the bias and the contributions of
+        `meanings` they make the scores."""
         rows = self.table[features.buckets].astype(np.float64)
         lengths = np.sqrt(np.add.reduceat(rows[:, LABELS], features.starts))
         scale = np.array([self.character_share, 1.0]) / lengths

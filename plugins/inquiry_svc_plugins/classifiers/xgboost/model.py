@@ -32,7 +32,7 @@ from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSI
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"

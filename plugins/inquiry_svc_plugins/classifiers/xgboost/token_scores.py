@@ -1,8 +1,9 @@
 """What each token of a text adds to each linear score.
 
 An n-gram counts once a text. What it adds goes to the tokens in which it lies: in equal parts to each place where it
-stands, and there by the number of its characters in each; a pair of words is halved. Together with the bias and with
-the two buckets that every text has, the tokens make up the scores exactly.
+stands, and there by the number of its characters in each; a pair of words is halved. What a word says by its meaning
+goes to it alone. Together with the bias and with the two buckets that every text has, the tokens make up the scores
+exactly.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from inquiry_svc_plugins.classifiers.xgboost.features import (
     word_lists,
 )
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.linear import LABELS, LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.places import Runs
 from inquiry_svc_plugins.classifiers.xgboost.units import SPACE
 
 _FIRST_WORD: Final = np.uint32(BUCKETS >> 1)
+_FIRST_MEANING: Final = np.uint32(BUCKETS)
 
 Floats = NDArray[np.float64]
 
@@ -63,17 +66,20 @@ def token_scores(runs: Runs, features: Features, linear: LinearLayer) -> TokenSc
     words = mix(hashes) | _FIRST_WORD
     pairs = mix(pair_hashes(hashes[:-1], hashes[1:])) | _FIRST_WORD
 
-    adds = linear.contributions(features)
-    adds[features.starts] = 0  # every text has these two: they are no token's, even where one is hashed there
-    shares = [*_character_shares(runs), *_word_shares(words, pairs, tokens)]
-    at_word, at_pair = np.searchsorted(features.buckets, words), np.searchsorted(features.buckets, pairs)
+    by_ngrams = linear.contributions(features)
+    by_ngrams[features.starts] = 0  # every text has these two: they are no token's, even where one is hashed there
+    adds = np.concatenate([by_ngrams, linear.meanings.contributions(features)])
+    buckets = np.concatenate([features.buckets, features.words + _FIRST_MEANING])
+    meanings = mix(hashes) + _FIRST_MEANING
+    shares = [*_character_shares(runs), *_word_shares(words, pairs, meanings, tokens)]
+    at_word, at_pair, at_meaning = (np.searchsorted(buckets, each) for each in (words, pairs, meanings))
     as_words = np.zeros((len(runs.spans), LABELS))
-    as_words[tokens] = adds[at_word]
+    as_words[tokens] = adds[at_word] + adds[at_meaning]
     lists = word_lists()[mix(hashes)].astype(np.int64)
     listed = np.zeros((len(runs.spans), len(LEXICON)))
     np.add.at(listed, (tokens[lists > 0], lists[lists > 0] - 1), 1.0)
     return TokenScores(
-        adds=_added_up(shares, features, adds, len(runs.spans)),
+        adds=_added_up(shares, buckets, adds, len(runs.spans)),
         as_words=as_words,
         listed=listed,
         pairs=[Pair(first, second, adds[at_pair[place]]) for place, first, second in _lasting_pairs(runs)],
@@ -82,7 +88,7 @@ def token_scores(runs: Runs, features: Features, linear: LinearLayer) -> TokenSc
 
 @dataclass(frozen=True, slots=True)
 class _Shares:
-    """Of some n-grams: the bucket of each; and which of them lies in which token, and how much of it."""
+    """Of some n-grams or meanings: the bucket of each; and which of them lies in which token, and how much of it."""
 
     buckets: NDArray[np.uint32]
     grams: NDArray[np.intp]
@@ -100,15 +106,18 @@ def _character_shares(runs: Runs) -> Iterator[_Shares]:
         yield _Shares(buckets, grams, tokens[inked], 1 / inked.sum(axis=1)[grams])
 
 
-def _word_shares(words: NDArray[np.uint32], pairs: NDArray[np.uint32], tokens: NDArray[np.int64]) -> Iterator[_Shares]:
-    yield _Shares(words, np.arange(len(words)), tokens, np.ones(len(words)))
+def _word_shares(
+    words: NDArray[np.uint32], pairs: NDArray[np.uint32], meanings: NDArray[np.uint32], tokens: NDArray[np.int64]
+) -> Iterator[_Shares]:
+    for each in (words, meanings):
+        yield _Shares(each, np.arange(len(each)), tokens, np.ones(len(each)))
     both = np.concatenate([tokens[:-1], tokens[1:]])
     yield _Shares(pairs, np.tile(np.arange(len(pairs)), 2), both, np.full(2 * len(pairs), 0.5))
 
 
-def _added_up(shares: list[_Shares], features: Features, adds: Floats, count: int) -> Floats:
-    places = [np.searchsorted(features.buckets, each.buckets) for each in shares]
-    times = np.bincount(np.concatenate(places), minlength=len(features.buckets))
+def _added_up(shares: list[_Shares], buckets: NDArray[np.uint32], adds: Floats, count: int) -> Floats:
+    places = [np.searchsorted(buckets, each.buckets) for each in shares]
+    times = np.bincount(np.concatenate(places), minlength=len(buckets))
     at = np.concatenate([place[each.grams] for place, each in zip(places, shares, strict=True)])
     tokens = np.concatenate([each.tokens for each in shares])
     parts = np.concatenate([each.parts for each in shares]) / times[at]

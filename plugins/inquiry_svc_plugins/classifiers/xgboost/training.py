@@ -3,6 +3,8 @@
 1. N-grams are weighed and the linear layer is fitted to all 13 labels at once: ridge regression on targets of +1 and
    -1, solved by conjugate gradients. A row without a label on an axis weighs nothing there; the rows of one `group`
    weigh as much as one row without.
+   Beside it a second layer is fitted to what the words mean, from vectors that come with the package: see
+   `word_vectors.py`.
 2. The scores that the trees learn from are made by layers that have not seen the row's author (out of fold by
    `source`), else the trees would learn to trust scores that only memory makes good.
 3. The trees are cross-validated over the same folds. A temperature for each axis, fitted on those answers, makes the
@@ -45,12 +47,13 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import (
     CHARACTER_SHARE,
-    LABELS,
     inverse_document_frequency,
     to_arrays,
 )
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
 
 RIDGE: Final = 1.0
 """Strength of the regularisation of the linear layer."""
@@ -123,10 +126,15 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
 def extract_all(rows: Sequence[LabelledText]) -> Features:
     """The features of every row, read in chunks."""
     chunks = [extract([row.text for row in rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
-    offsets = np.cumsum([0] + [len(chunk.buckets) for chunk in chunks[:-1]])
+    offsets, word_offsets = (
+        np.cumsum([0, *map(len, each[:-1])])
+        for each in ([chunk.buckets for chunk in chunks], [chunk.words for chunk in chunks])
+    )
     return Features(
         np.concatenate([chunk.buckets for chunk in chunks]),
         np.concatenate([chunk.starts + offset for chunk, offset in zip(chunks, offsets, strict=True)]),
+        np.concatenate([chunk.words for chunk in chunks]),
+        np.concatenate([chunk.word_starts + offset for chunk, offset in zip(chunks, word_offsets, strict=True)]),
         np.concatenate([chunk.surface for chunk in chunks]),
     )
 
@@ -159,7 +167,9 @@ def train_linear(
         on_step()
     whole *= root_weights
     weights = matrix.T @ whole
-    return to_arrays(weights, whole.sum(axis=0), frequency, len(rows)), scores
+    meanings, bias, by_meaning = train_meanings(features, read_vectors(), targets, root_weights, folds)
+    arrays = to_arrays(weights, whole.sum(axis=0) + bias, frequency, len(rows)) | meanings
+    return arrays, scores + by_meaning.astype(np.float32)
 
 
 def _matrix(features: Features, idf: NDArray[np.float32]) -> csr_matrix:

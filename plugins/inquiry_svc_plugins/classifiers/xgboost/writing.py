@@ -27,11 +27,12 @@ from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSI
 from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, digest_of, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
 
 REVIEW_ACCURACY: Final = 0.95
 """How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
-MODEL_VERSION: Final = "1"
+MODEL_VERSION: Final = "2"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
 
 
@@ -88,7 +89,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
             "labelled": {axis: len(made.rows) for axis, made in trained.axes.items()},
             "sources": dict(Counter(row.source for row in rows)),
         },
-        "training": {"ridge": RIDGE, "rounds": ROUNDS, "trees": TREES},
+        "training": {"ridge": RIDGE, "word_vectors": read_vectors().digest, "rounds": ROUNDS, "trees": TREES},
         "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
         "cross_validation": _cross_validation(trained, rows),
         "review": _review(trained, rows),
@@ -166,6 +167,10 @@ def _card(manifest: Mapping[str, Any]) -> str:
         f"Triage of customer inquiries in English, model `{manifest['digest']}` (recipe {manifest['version']}).",
         "Gives each text a category, a sentiment and an urgency, each with a probability.",
         "Written by `inquiry-svc train`.",
+        "",
+        "It reads n-grams, and what words mean: vectors of words distilled from all-MiniLM-L6-v2",
+        f"(sentence-transformers, Apache-2.0), of digest `{manifest['training']['word_vectors']}`. "
+        "That model is not in here.",
         "",
         "## What it was trained on",
         "",

@@ -29,8 +29,8 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, SURFACE, word_lists
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.linear import ROW
 from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.meanings import ROW
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel
 from inquiry_svc_plugins.classifiers.xgboost.units import unit_tables
 
@@ -95,6 +95,8 @@ class _Kernel:
             word_lists=self._address(word_lists(), np.uint8),
             last_power=len(units.powers) - 1,
             rows=self._address(model.linear.table, np.float32),
+            meaning_rows=self._address(model.linear.meanings.rows, np.int32),
+            meanings=self._address(model.linear.meanings.table, np.float32),
             bias=self._address(model.linear.bias, np.float32),
             character_share=float(model.linear.character_share),
             spelling=_Bounds(*spelling_bounds(model.familiar_from)),
@@ -168,7 +170,7 @@ class _Model(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("kinds", "folded", "whitespace", "powers", "word_lists")),
         ("last_power", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "bias")),
+        *((name, ctypes.c_void_p) for name in ("rows", "meaning_rows", "meanings", "bias")),
         ("character_share", ctypes.c_double),
         *((name, _Bounds) for name in ("spelling", "amount", "everyday_share", "digits_share")),
         ("listed_from", ctypes.c_double),

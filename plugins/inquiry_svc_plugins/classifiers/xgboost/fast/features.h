@@ -35,7 +35,7 @@ typedef struct {
 
 /* Of one text. The two arrays have room for three units more than it has. */
 typedef struct {
-    Map characters, words;
+    Map characters, words, single_words; /* the last without pairs */
     float surface[SURFACE];
     uint16_t *units;
     uint32_t *folded; /* with a space at both ends */
@@ -153,6 +153,7 @@ static size_t read_words(const Tables *tables, Features *features, size_t count,
         } else if (place >= 0) {
             uint32_t bucket = mix(hash);
             add(&features->words, bucket, 1);
+            add(&features->single_words, bucket, 1);
             lists[tables->word_lists[bucket]]++;
             if (words++)
                 add(&features->words, mix(previous * MULTIPLIER + hash), 1);
@@ -193,13 +194,14 @@ static void read_characters(Features *features, size_t count)
     }
 }
 
-/* Of the text in `features->units`. Both families have their first bucket, whatever the text. */
+/* Of the text in `features->units`. Each family has its first bucket, whatever the text. */
 static void read_features(const Tables *tables, Features *features, size_t count, int has_subject)
 {
     if (holds_address(features->units, count))
         count = mask_addresses(tables->whitespace, features->units, count);
     add(&features->characters, 0, 1);
     add(&features->words, 0, 1);
+    add(&features->single_words, 0, 1);
     count = read_words(tables, features, count, has_subject);
     read_characters(features, count);
 }

@@ -1,4 +1,5 @@
-/* From texts to probabilities: what `features.py`, `linear.py`, `trees.py` and `model.py` compute, once more.
+/* From texts to probabilities: what `features.py`, `linear.py`, `meanings.py`, `trees.py` and `model.py` compute, once
+   more.
 
    Those files say what is computed and why. This is held to them by tests on every kind of text, and once more each
    time it is loaded. Sums are taken in numpy's order, so that scores are the same to the bit and no tree takes another
@@ -30,6 +31,8 @@ typedef struct {
 typedef struct {
     Tables tables;
     const float *rows; /* of all buckets */
+    const int32_t *meaning_rows; /* of each bucket of a single word its row among the meanings */
+    const float *meanings;       /* as the rows, but that at [LABELS] is the word's amount, and after it nothing */
     const float *bias;
     double character_share;
     Bounds spelling, amount, everyday_share, digits_share;
@@ -81,19 +84,37 @@ static void add_up(const float *rows, const uint32_t *buckets, size_t count, flo
         add_row(sums, rows + (size_t)buckets[at] * ROW);
 }
 
+/* The sums of these rows, of which there is at least one. */
+static void add_family(const float *rows, const uint32_t *buckets, size_t count, float *sums)
+{
+    for (size_t at = 0; at < count; at++)
+        __builtin_prefetch(rows + (size_t)buckets[at] * ROW);
+    add_up(rows, buckets + 1, count - 1, sums);
+    add_row(sums, rows + (size_t)buckets[0] * ROW);
+}
+
 /* By one family. `room` is for its buckets. */
 static Count family_scores(const float *rows, Map *map, uint32_t *room, float *scores)
 {
     float sums[ROW];
     size_t count = take_out(map, room);
-    for (size_t at = 0; at < count; at++)
-        __builtin_prefetch(rows + (size_t)room[at] * ROW);
-    add_up(rows, room + 1, count - 1, sums);
-    add_row(sums, rows + (size_t)room[0] * ROW);
+    add_family(rows, room, count, sums);
     float length = sqrtf(sums[LABELS]);
     for (int label = 0; label < LABELS; label++)
         scores[label] = sums[label] / length;
     return (Count){(double)(count - 1), sums[KNOWN], sums[EVERYDAY]};
+}
+
+/* By what the words mean. */
+static void meaning_scores(const Model *model, Map *map, uint32_t *room, float *scores)
+{
+    float sums[ROW];
+    size_t count = take_out(map, room);
+    for (size_t at = 0; at < count; at++)
+        room[at] = (uint32_t)model->meaning_rows[room[at]];
+    add_family(model->meanings, room, count, sums);
+    for (int label = 0; label < LABELS; label++)
+        scores[label] = sums[label] / sums[LABELS];
 }
 
 /* The evidence, as `measure` in `evidence.py` */
@@ -121,11 +142,14 @@ static double measure(const Model *model, Count runs, Count words, double digits
 /* Gives the evidence. */
 static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores)
 {
-    float characters[LABELS], words[LABELS], share = (float)model->character_share;
+    float characters[LABELS], words[LABELS], meanings[LABELS], share = (float)model->character_share;
     Count runs = family_scores(model->rows, &features->characters, room, characters);
     Count found = family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
-    for (int label = 0; label < LABELS; label++)
-        scores[label] = rintf((characters[label] * share + words[label] + model->bias[label]) * 1024.0f) / 1024.0f;
+    meaning_scores(model, &features->single_words, room, meanings);
+    for (int label = 0; label < LABELS; label++) {
+        float score = characters[label] * share + words[label] + meanings[label] + model->bias[label];
+        scores[label] = rintf(score * 1024.0f) / 1024.0f;
+    }
     return measure(model, runs, found, (double)features->surface[DIGITS_SHARE]);
 }
 

@@ -1,0 +1,71 @@
+"""What the words of a text say by their meaning: a second linear layer, over the mean of the words' vectors.
+
+N-grams know the words that the corpus has; these know a whole vocabulary, since a word's weights follow from its vector
+and words that mean alike have vectors alike. A linear layer over a mean of vectors is a mean of numbers, so that of
+each word only what it adds to the 13 scores is kept, as signed bytes: at run time there are no vectors. How they come
+about is in `word_vectors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
+
+LABELS: Final = 13
+ROW: Final = 16
+"""Columns of the table: 13 weights, the amount that the word counts for, and nothing, to fill a cache line."""
+PRIOR: Final = 1.0
+"""What is added to the amounts of a text's words: of a text with few known words less is believed."""
+_NOTHING, _EVERY_TEXT, _FIRST = range(3)
+"""Rows of a word that is not in the vocabulary; of the bucket that every text has; and of the first word that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    rows: NDArray[np.int32]
+    """Of each bucket of a single word: its row of the table."""
+    table: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Meanings:
+        """From what `to_arrays` gave."""
+        buckets, amounts = arrays["word_buckets"], arrays["word_amounts"]
+        rows = np.full(BUCKETS >> 1, _NOTHING, np.int32)
+        rows[0] = _EVERY_TEXT
+        rows[buckets] = np.arange(_FIRST, _FIRST + len(buckets))
+        table = np.zeros((_FIRST + len(buckets), ROW), np.float32)
+        table[_EVERY_TEXT, LABELS] = PRIOR
+        table[_FIRST:, :LABELS] = arrays["word_weights"] * arrays["word_scale"] * amounts[:, None]
+        table[_FIRST:, LABELS] = amounts
+        return cls(rows, table)
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """One row a text, as `LinearLayer.scores`."""
+        sums = np.add.reduceat(self.table.take(self.rows.take(features.words), axis=0), features.word_starts, axis=0)
+        scores: NDArray[np.float32] = (sums[:, :LABELS] / sums[:, LABELS : LABELS + 1]).astype(np.float32, copy=False)
+        return scores
+
+    def contributions(self, features: Features) -> NDArray[np.float64]:
+        """What each bucket of `Features.words` of one text adds to each score, one bucket a row."""
+        rows = self.table[self.rows[features.words]].astype(np.float64)
+        found: NDArray[np.float64] = rows[:, :LABELS] / rows[:, LABELS].sum()
+        return found
+
+
+def to_arrays(
+    weights: NDArray[np.float64], buckets: NDArray[np.uint32], amounts: NDArray[np.float32]
+) -> dict[str, NDArray[Any]]:
+    """What is stored: of each word the weights, of shape (words, labels), its bucket and its amount."""
+    scale = np.abs(weights).max(axis=0) / 127
+    return {
+        "word_buckets": buckets,
+        "word_amounts": amounts,
+        "word_weights": np.round(weights / scale).astype(np.int8),
+        "word_scale": scale.astype(np.float32),
+    }

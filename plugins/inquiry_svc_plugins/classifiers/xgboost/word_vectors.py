@@ -1,0 +1,106 @@
+"""Vectors of words, from which a training learns what a vocabulary says: see `meanings.py`.
+
+`vectors.npz` holds some 22,000 words with a vector of 128 numbers each. They are distilled from a small transformer by
+`minilm/teaching.py`, which saw texts of the corpus and none of their labels. Only trainings read it.
+
+A text's vector is the mean of its words' vectors; common words count for less (smooth inverse frequency: Arora, Liang
+and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017). A ridge regression over it, on the same
+targets as that of the n-grams, gives a second score for each label; `SHARE` of it is added to the first. Were both
+fitted as one, the n-grams would explain the corpus alone and leave the vectors nothing to learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from inquiry_svc.inquiries import AXES
+from inquiry_svc_plugins.classifiers.holding_out import Floats
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
+from inquiry_svc_plugins.classifiers.xgboost.meanings import PRIOR, to_arrays
+
+VECTORS: Final = Path(__file__).with_name("vectors.npz")
+SHARE: Final = 0.5
+"""Of the scores by meaning. Between 0.3 and 0.7 it hardly matters; on text unlike the corpus more is better, on hands
+held out less."""
+RIDGE: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class WordVectors:
+    buckets: NDArray[np.uint32]
+    """Of each word its bucket among those of single words; no two have the same, and none the first."""
+    vectors: NDArray[np.float32]
+    """One row a word."""
+    amounts: NDArray[np.float32]
+    """How much each counts for, up to 1."""
+    digest: str
+    """Of the file: with others, models are others."""
+
+
+def read_vectors() -> WordVectors:
+    """The packaged ones."""
+    content = VECTORS.read_bytes()
+    with np.load(VECTORS, allow_pickle=False) as arrays:
+        return WordVectors(
+            arrays["buckets"],
+            arrays["vectors"] * arrays["scale"],
+            arrays["amounts"],
+            blake2b(content, digest_size=16).hexdigest(),
+        )
+
+
+def shares_of_words(features: Features, words: WordVectors) -> csr_matrix:
+    """What each word counts for in each text, one text a row and a column for each word: a row adds up to nearly 1."""
+    places = np.full(BUCKETS >> 1, -1, np.int32)
+    places[words.buckets] = np.arange(len(words.buckets))
+    found = places[features.words]
+    known = found >= 0
+    texts = np.repeat(np.arange(len(features.word_starts)), np.diff(features.word_starts, append=len(features.words)))[
+        known
+    ]
+    amounts = words.amounts[found[known]].astype(np.float64)
+    whole = np.bincount(texts, amounts, minlength=len(features.word_starts)) + PRIOR
+    shape = len(features.word_starts), len(words.buckets)
+    return csr_matrix((amounts / whole[texts], (texts, found[known])), shape)
+
+
+def train_meanings(
+    features: Features, words: WordVectors, targets: Floats, root_weights: Floats, folds: NDArray[np.int64]
+) -> tuple[dict[str, NDArray[Any]], Floats, Floats]:
+    """The layer as arrays, its bias, and for each row the scores of a layer that has not seen its fold.
+
+    `targets` and `root_weights` have one row a text and a column for each label; the weights of an axis are the same.
+    """
+    means = shares_of_words(features, words) @ words.vectors.astype(np.float64)
+    inputs = np.hstack([means, np.ones((len(means), 1))])
+    layer: Floats = np.empty((inputs.shape[1], targets.shape[1]))
+    scores: Floats = np.empty(targets.shape)
+    first = 0
+    for labels in map(len, AXES.values()):
+        columns = slice(first, first + labels)
+        first += labels
+        weighed = inputs * root_weights[:, columns][:, :1] ** 2
+        parts = [
+            (weighed[within].T @ inputs[within], weighed[within].T @ targets[within, columns])
+            for within in (folds == fold for fold in range(int(folds.max()) + 1))
+        ]
+        squares, products = (sum(part) for part in zip(*parts, strict=True))
+        layer[:, columns] = _solved(squares, products)
+        for fold, (square, product) in enumerate(parts):
+            scores[folds == fold, columns] = inputs[folds == fold] @ _solved(squares - square, products - product)
+    weights: Floats = SHARE * (words.vectors.astype(np.float64) @ layer[:-1])
+    return to_arrays(weights, words.buckets, words.amounts), SHARE * layer[-1], SHARE * scores
+
+
+def _solved(squares: Floats, products: Floats) -> Floats:
+    """The weights; the bias, which comes last, is not held down."""
+    ridge = np.full(len(squares), RIDGE)
+    ridge[-1] = 1e-6
+    return np.linalg.solve(squares + np.diag(ridge), products).astype(np.float64)

@@ -1,0 +1,198 @@
+"""What words mean adds to the scores of the words themselves, and is learnt without the hands that are held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc.labelled import read_labelled
+from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.holding_out import Floats
+from inquiry_svc_plugins.classifiers.xgboost import word_vectors
+from inquiry_svc_plugins.classifiers.xgboost.features import Features, buckets_of, extract
+from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, PRIOR, Meanings
+from inquiry_svc_plugins.classifiers.xgboost.model import load_model
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import (
+    RIDGE,
+    SHARE,
+    WordVectors,
+    read_vectors,
+    shares_of_words,
+    train_meanings,
+)
+
+CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
+VECTORS = read_vectors()
+MEANINGS = load_model(plugin.PACKAGED_MODEL).linear.meanings
+TEXTS = [row.text for row in read_labelled([CORPUS / "authored-1.jsonl"])]
+
+
+def place_of(word: str) -> int:
+    (place,) = np.flatnonzero(VECTORS.buckets == buckets_of([word])[0])
+    return int(place)
+
+
+def alike(word: str, other: str) -> float:
+    one, two = (VECTORS.vectors[place_of(each)] for each in (word, other))
+    return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
+
+
+# The vectors
+
+
+def test_each_word_has_a_bucket_of_its_own_and_none_has_the_one_of_every_text() -> None:
+    assert len(set(VECTORS.buckets.tolist())) == len(VECTORS.buckets) == len(VECTORS.vectors) == len(VECTORS.amounts)
+    assert VECTORS.buckets.min() > 0
+
+
+def test_a_word_counts_for_less_the_more_it_is_used() -> None:
+    of_the, of_invoice, of_marmalade = (VECTORS.amounts[place_of(word)] for word in ("the", "invoice", "marmalade"))
+    assert 0 < of_the < of_invoice < of_marmalade <= 1
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "far"),
+    [("refund", "reimbursement", "mattress"), ("salary", "wage", "router"), ("awful", "dreadful", "router")],
+)
+def test_words_that_mean_alike_have_vectors_alike(word: str, near: str, far: str) -> None:
+    assert alike(word, near) > 2 * abs(alike(word, far))
+
+
+# The layer
+
+
+def test_the_scores_are_the_mean_of_what_the_words_say_by_their_amounts() -> None:
+    text = Text("Refund", "the refund, please; zzqxv")
+    known = [MEANINGS.rows[bucket] for bucket in buckets_of(["refund", "the", "please"])]
+    assert MEANINGS.rows[buckets_of(["zzqxv"])[0]] == 0, "not in the vocabulary"
+    rows = MEANINGS.table[known].astype(float)
+    expected = rows[:, :LABELS].sum(axis=0) / (rows[:, LABELS].sum() + PRIOR)
+    assert np.abs(expected).max() > 0.01
+    assert MEANINGS.scores(extract([text]))[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", [Text("", ""), Text("", "zzqxv 12345 \u5de5\u5177")])
+def test_a_text_without_a_known_word_says_nothing(text: Text) -> None:
+    assert MEANINGS.scores(extract([text])).tolist() == [[0.0] * LABELS]
+
+
+def test_what_is_stored_answers_as_what_was_fitted() -> None:
+    features, targets, weights, folds = case()
+    arrays, bias, _ = train_meanings(features, VECTORS, targets, weights, folds)
+    inputs = inputs_of(features, VECTORS)
+    found = Meanings.from_arrays(arrays).scores(features) + bias
+    assert np.abs(found - SHARE * (inputs @ exact(inputs, targets, weights))).max() < 0.01
+
+
+def test_held_out_scores_are_those_of_a_layer_fitted_to_the_other_rows() -> None:
+    features, targets, weights, folds = case()
+    _, _, scores = train_meanings(features, VECTORS, targets, weights, folds)
+    inputs = inputs_of(features, VECTORS)
+    for fold in range(3):
+        without = np.where((folds == fold)[:, None], 0.0, weights)
+        expected = SHARE * (inputs @ exact(inputs, targets, without))
+        assert scores[folds == fold] == pytest.approx(expected[folds == fold], abs=1e-6)
+    turned = np.where((folds == 1)[:, None], -targets, targets)
+    _, _, other = train_meanings(features, VECTORS, turned, weights, folds)
+    assert other[folds == 1] == pytest.approx(scores[folds == 1], abs=1e-6)
+    assert np.abs(other[folds != 1] - scores[folds != 1]).max() > 0.1
+
+
+def case() -> tuple[Features, Floats, Floats, NDArray[np.int64]]:
+    """Rows of which some are not labelled on an axis, some weigh less, in three folds."""
+    chance = np.random.default_rng(5)
+    targets = chance.choice([-1.0, 1.0], (len(TEXTS), LABELS))
+    weights = np.sqrt(chance.choice([1.0, 0.25], (len(TEXTS), 1))) * np.ones((len(TEXTS), LABELS))
+    weights[::3, -len(AXES["urgency"]) :] = 0.0
+    return extract(TEXTS), targets, weights, chance.integers(0, 3, len(TEXTS))
+
+
+def inputs_of(features: Features, words: WordVectors) -> Floats:
+    means = shares_of_words(features, words) @ words.vectors.astype(float)
+    return np.hstack([means, np.ones((len(means), 1))])
+
+
+def exact(inputs: Floats, targets: Floats, weights: Floats) -> Floats:
+    """By least squares, with a row more for each weight that is held down."""
+    ridge = np.sqrt(np.append(np.full(inputs.shape[1] - 1, RIDGE), 1e-6))
+    found = np.empty((inputs.shape[1], LABELS))
+    for label in range(LABELS):
+        root = weights[:, label]
+        system = np.vstack([inputs * root[:, None], np.diag(ridge)])
+        wanted = np.append(targets[:, label] * root, np.zeros(len(ridge)))
+        found[:, label] = np.linalg.lstsq(system, wanted, rcond=None)[0]
+    return found
+
+
+# How words are taught
+
+
+def test_taught_words_bring_the_mean_of_a_text_near_what_the_whole_says() -> None:
+    teaching = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.teaching")
+    chance = np.random.default_rng(2)
+    shares = shares_of_words(extract(TEXTS), VECTORS)
+    alone = VECTORS.vectors.astype(float)
+    whole = shares @ (alone + chance.normal(size=alone.shape))
+    taught = teaching.taught(alone, shares, whole)
+    assert ((shares @ taught - whole) ** 2).sum() < 0.5 * ((shares @ alone - whole) ** 2).sum()
+    unused = np.asarray(shares.sum(axis=0)).ravel() == 0
+    assert np.ptp((taught - alone)[unused], axis=0).max() < 0.2, "of a word in no text only the middle moves"
+
+
+def test_of_words_in_one_bucket_the_one_used_most_is_taught() -> None:
+    teaching = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.teaching")
+    from inquiry_svc_plugins.classifiers.minilm.encoder import open_encoder
+
+    encoder = open_encoder("", 1)
+    listed = [word for word in encoder.tokenizer.get_vocab() if len(word) > 1 and word.isascii() and word.isalpha()]
+    buckets = Counter(buckets_of(listed).tolist())
+    one, other = next(
+        pair
+        for pair in (
+            [word for word, found in zip(listed, buckets_of(listed).tolist(), strict=True) if found == bucket]
+            for bucket, count in buckets.items()
+            if count == 2
+        )
+    )
+    for more, less in ((one, other), (other, one)):
+        words = teaching.vocabulary(encoder, Counter({more: 9, less: 3}))
+        assert more in words
+        assert less not in words
+    assert "zzqxv" in teaching.vocabulary(encoder, Counter(zzqxv=2))
+    assert "zzqxv" not in teaching.vocabulary(encoder, Counter(zzqxv=1))
+
+
+def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teaching = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.teaching")
+    words = sorted(
+        {
+            "refund",
+            "reimbursement",
+            "router",
+            "the",
+            *(word for text in TEXTS[:40] for word in teaching.words_of(text) if len(word) > 6),
+        }
+    )
+    assert len(set(buckets_of(words).tolist())) == len(words) > teaching.WIDTH
+    monkeypatch.setattr(teaching, "vocabulary", lambda encoder, used: words)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join((CORPUS / "authored-1.jsonl").read_text().splitlines(keepends=True)[:40]))
+    out = tmp_path / "vectors.npz"
+    result = CliRunner().invoke(teaching.main, [str(rows), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    monkeypatch.setattr(word_vectors, "VECTORS", out)
+    made = read_vectors()
+    assert made.buckets.tolist() == buckets_of(words).tolist()
+    assert made.vectors.shape == (len(words), teaching.WIDTH)
+    assert np.isfinite(made.vectors).all()
+    near, far = (
+        made.vectors[words.index("refund")] @ made.vectors[words.index(other)] for other in ("reimbursement", "router")
+    )
+    assert near > far
+    assert made.amounts[words.index("the")] == made.amounts.min()
