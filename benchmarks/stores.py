@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -107,7 +108,7 @@ async def _rows_per_s(case: Case, duration_s: float) -> float:
 
 
 def _outcome() -> Outcome:
-    return sample_outcome(sample_inquiry(body=BODY))
+    return sample_outcome(sample_inquiry(body=BODY, received_at=datetime.now(UTC)))
 
 
 if __name__ == "__main__":

@@ -105,11 +105,10 @@ the critical there is no index; fifty others are walked past for each, and no mo
         "Rows in the store: stats",
         "rows",
         """\
-Totals of a week cost what the week holds, here 10,080 rows, however many lie before it. Totals of ten years count all
-rows there are, so they grow as those do: half a microsecond a row in SQLite. Where a line ends they took longer than
-`store.timeout_s` and were answered 503. That is worse than it must be: totals kept by the day would be a few thousand
-numbers to add up, at the price of one more write with every submit, and of a correction with each review. For windows
-of weeks and months, which hold as much however old the store is, the count is quick enough.""",
+Totals are added up by the hour: 168 of a week, and of a million rows, a minute apart, some 17 thousand. Rows are
+counted of the hour with which the window begins, of what came since the last hour was counted, and of hours in which
+something changed since. Both stores count hours when they are over, in the background: a million rows once took 8 s in
+PostgreSQL and 14 s in SQLite.""",
     ),
     "submit": Plot(
         "Rows in the store: submit",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -23,7 +24,8 @@ from benchmarks.servers import SERVER_CORE, constant_server, inquiry_server, ser
 from inquiry_svc.contracts import Host
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
-from inquiry_svc_plugins.stores.sqlite import SqliteSettings, migrate
+from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres
+from inquiry_svc_plugins.stores.sqlite import SqliteSettings, migrate, open_sqlite
 from tests.servers.postgres import PostgresServer, postgres_server
 
 _CLASSIFY: Final = "/api/v1/inquiries/classify"
@@ -147,6 +149,8 @@ def rows(stack: ExitStack, texts: Texts, counts: Sequence[int]) -> Iterator[Poin
         _fill_sqlite(filled, count, now)
         url = stack.enter_context(postgres.database(f"rows_{count}"))
         _fill_postgres(postgres, f"rows_{count}", count, now)
+        asyncio.run(_count_hours(open_sqlite(SqliteSettings(), Host(filled, Metrics()))))
+        asyncio.run(_count_hours(open_postgres(PostgresSettings(url), Host(filled, Metrics()))))
         on_postgres = {"INQUIRY_STORE__PROVIDER": "postgres", "INQUIRY_STORE__POSTGRES__URL": url}
         yield from _of_store("SQLite", started(stack, inquiry_server(_QUIET, data_dir=str(filled))), count, texts)
         yield from _of_store("PostgreSQL", started(stack, inquiry_server({**_QUIET, **on_postgres})), count, texts)
@@ -174,6 +178,12 @@ def _fill_postgres(server: PostgresServer, database: str, count: int, now: datet
     script = _POSTGRES_ROWS.read_text().replace(":rows", str(count))
     server.sql(script.replace(":now", f"'{now.isoformat()}'::timestamptz"), database)
     server.sql("VACUUM ANALYZE", database)
+
+
+async def _count_hours(opened: AbstractAsyncContextManager[Any]) -> None:
+    """What a service does in its first minutes."""
+    async with opened as store:
+        await store.count_hours()
 
 
 def _prepared(option: str, number: int) -> AbstractContextManager[str]:

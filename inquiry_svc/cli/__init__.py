@@ -6,36 +6,38 @@ the cure, never a traceback.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import click
 
-from inquiry_svc.cli.alerts import alerts
-from inquiry_svc.cli.backup import backup
-from inquiry_svc.cli.classify import classify
-from inquiry_svc.cli.config import config
-from inquiry_svc.cli.console import console
-from inquiry_svc.cli.dashboard import dashboard
-from inquiry_svc.cli.doctor import doctor
-from inquiry_svc.cli.drift import drift
-from inquiry_svc.cli.evaluate import evaluate
-from inquiry_svc.cli.health import health
-from inquiry_svc.cli.keys import keys
-from inquiry_svc.cli.logs import logs
-from inquiry_svc.cli.metrics import metrics
-from inquiry_svc.cli.migrate import migrate
-from inquiry_svc.cli.model import model
-from inquiry_svc.cli.model.train import train
-from inquiry_svc.cli.plugins import plugins
-from inquiry_svc.cli.replay import replay
-from inquiry_svc.cli.restore import restore
-from inquiry_svc.cli.score import score
-from inquiry_svc.cli.serve import serve
 from inquiry_svc.errors import ConfigurationError, InquiryServiceError
 from inquiry_svc.plugins import asked, build_manager
+
+COMMANDS: Final[Mapping[str, str]] = {
+    name: f"inquiry_svc.cli.{'model.' if name == 'train' else ''}{name}"
+    for name in (
+        *("serve", "health", "classify", "score", "train", "evaluate", "model", "drift", "replay", "plugins"),
+        *(
+            "config",
+            "keys",
+            "migrate",
+            "backup",
+            "restore",
+            "metrics",
+            "alerts",
+            "dashboard",
+            "console",
+            "doctor",
+            "logs",
+        ),
+    )
+}
+"""The module of each command that is ours, which has it under its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,7 +59,10 @@ def _end(number: int, _: object) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     try:
-        outcome = build_commands().main(arguments, prog_name="inquiry-svc", standalone_mode=False)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        outcome = build_commands(arguments[0] if arguments else None).main(
+            arguments, prog_name="inquiry-svc", standalone_mode=False
+        )
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message())
         return 0
@@ -74,15 +79,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def build_commands() -> click.Group:
-    """All commands, the plugins' too. Raises `PluginError`."""
+def build_commands(asked_for: str | None = None) -> click.Group:
+    """All commands, the plugins' too. Raises `PluginError`.
+
+    Where one of ours is asked for, of ours that one alone: a service needs not what the others import.
+    """
     commands = click.Group("inquiry-svc", help="Triage of a support team's inquiries.")
     click.version_option(package_name="inquiry-svc")(commands)
-    for command in (
-        *(serve, health, classify, score, train, evaluate, model, drift, replay, plugins, config),
-        *(keys, migrate, backup, restore, metrics, alerts, dashboard, console, doctor, logs),
-    ):
-        commands.add_command(command)
+    for name in (asked_for,) if asked_for is not None and asked_for in COMMANDS else COMMANDS:
+        commands.add_command(getattr(importlib.import_module(COMMANDS[name]), name))
     list(asked(build_manager(), "register_commands", commands=commands))
     return commands
 

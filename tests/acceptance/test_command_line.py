@@ -7,12 +7,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inquiry_svc.cli import run
+from inquiry_svc.cli import COMMANDS, run
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.service import VERSION
 from tests.acceptance.serving import COMMAND, child_environ, install_plugin, run_command
@@ -255,3 +256,21 @@ def test_plugins_lists_every_provider_and_marks_the_chosen(
     assert found["cache", "memory"][1] == "-"
     chosen = {pair for pair, (_, mark) in found.items() if mark == "chosen"}
     assert chosen >= {("classifier", "xgboost"), ("classifier", "keyword"), ("store", "sqlite"), ("router", "rules")}
+
+
+def test_the_service_imports_no_command_but_its_own() -> None:
+    code = (
+        "import sys; from inquiry_svc.cli import COMMANDS, build_commands; build_commands('serve'); "
+        "print([name for name, module in COMMANDS.items() if module in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "['serve']"
+
+
+def test_every_command_is_listed_and_a_misspelt_one_is_told_the_nearest() -> None:
+    _, out, _ = run_command("--help")
+    listed = re.findall(r"^  (\w+)  ", out, re.MULTILINE)
+    assert {*COMMANDS, "rules"} <= set(listed)
+    code, _, err = run_command("serv")
+    assert code == 2
+    assert "Did you mean 'serve'?" in err

@@ -160,7 +160,8 @@ def test_the_digest_is_over_every_table_that_says_something_of_its_own(folder: P
     with closing(sqlite3.connect(database(folder))) as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     digested = read_queries(PACKAGE, "contents.sql").keys()
-    assert tables - digested == {"consultant_loads", "write_checks"}, "name the new table in contents.sql"
+    derived = {"consultant_loads", "hourly_totals", "hours_changed", "hours_counted"}
+    assert tables - digested == {*derived, "write_checks"}, "name the new table in contents.sql"
 
 
 # Migrating

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.repeating import repeated
 from inquiry_svc.settings import Count, Seconds, Secret
 from inquiry_svc.upkeep import Schema, Upkeep
+
+COUNT_HOURS_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,15 @@ async def open_postgres(settings: PostgresSettings, host: Host) -> AsyncIterator
         Connections(settings, settings.writers, "writer") as writers,
         Connections(settings, settings.readers, "reader") as readers,
     ):
-        yield PostgresStore(writers, readers)
+        store = PostgresStore(writers, readers)
+        async with repeated(
+            store.count_hours,
+            period_s=COUNT_HOURS_EVERY_S,
+            first_after_s=COUNT_HOURS_EVERY_S / 6,
+            name="postgres hours",
+            failing="the hours that are over can't be counted; stats goes through their rows",
+        ):
+            yield store
 
 
 @asynccontextmanager

@@ -229,45 +229,108 @@ JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
 ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
 
 -- name: stats
--- One statement sees one moment. Each of the two index-only scans counts what its table knows.
-SELECT *
-FROM (SELECT count(*) AS unprocessed FROM inquiries WHERE NOT processed AND timestamp >= $1) AS i,
-(
-    SELECT
-        count(*) FILTER (WHERE needs_review) AS needs_review,
-        count(*) FILTER (WHERE category = 'technical_support') AS category_technical_support,
-        count(*) FILTER (WHERE category = 'billing') AS category_billing,
-        count(*) FILTER (WHERE category = 'sales') AS category_sales,
-        count(*) FILTER (WHERE category = 'hr') AS category_hr,
-        count(*) FILTER (WHERE category = 'legal') AS category_legal,
-        count(*) FILTER (WHERE category = 'product_feedback') AS category_product_feedback,
-        count(*) FILTER (WHERE sentiment = 'positive') AS sentiment_positive,
-        count(*) FILTER (WHERE sentiment = 'neutral') AS sentiment_neutral,
-        count(*) FILTER (WHERE sentiment = 'negative') AS sentiment_negative,
-        count(*) FILTER (WHERE urgency = 'low') AS urgency_low,
-        count(*) FILTER (WHERE urgency = 'medium') AS urgency_medium,
-        count(*) FILTER (WHERE urgency = 'high') AS urgency_high,
-        count(*) FILTER (WHERE urgency = 'critical') AS urgency_critical
-    FROM predictions
-    WHERE timestamp >= $1
-) AS p,
-(
-    SELECT
-        count(*) AS total,
-        count(*) FILTER (WHERE escalated) AS escalated,
-        avg(priority_score) AS average_priority_score,
-        count(*) FILTER (WHERE resolved_at IS NOT NULL OR sla_due_at < $2) AS due,
-        count(*) FILTER (WHERE resolved_at <= sla_due_at) AS in_time,
-        count(*) FILTER (WHERE department = 'technical_support') AS department_technical_support,
-        count(*) FILTER (WHERE department = 'finance') AS department_finance,
-        count(*) FILTER (WHERE department = 'sales') AS department_sales,
-        count(*) FILTER (WHERE department = 'hr') AS department_hr,
-        count(*) FILTER (WHERE department = 'legal') AS department_legal,
-        count(*) FILTER (WHERE department = 'product_management') AS department_product_management,
-        count(*) FILTER (WHERE department = 'escalation') AS department_escalation
-    FROM routing_decisions
-    WHERE timestamp >= $1
-) AS r
+-- One statement sees one moment. Hours that are counted are added up. Counted here and now are the rows of what remains:
+-- the part of an hour with which the window begins, what came since, hours that changed since they were counted, and
+-- those of which some that are open are overdue by now and others are not.
+WITH asked AS MATERIALIZED (
+    SELECT date_trunc('hour', $1::timestamptz - interval '1 microsecond', 'UTC') + interval '1 hour' AS first, until
+    FROM hours_counted
+),
+again AS MATERIALIZED (
+    SELECT hour FROM hours_changed, asked WHERE hour >= first AND hour < until
+    UNION
+    SELECT hour FROM hourly_totals, asked
+    WHERE open > 0 AND last_due_at >= $2 AND first_due_at < $2 AND hour >= first AND hour < until
+),
+rest AS MATERIALIZED (
+    SELECT $1::timestamptz AS since,
+        CASE WHEN first < until THEN first - interval '1 microsecond' ELSE 'infinity' END AS through
+    FROM asked
+    UNION ALL
+    SELECT until, 'infinity' FROM asked WHERE first < until
+    UNION ALL
+    SELECT hour, hour + interval '1 hour' - interval '1 microsecond' FROM again
+),
+hours AS (
+    SELECT *, CASE WHEN last_due_at < $2 THEN open ELSE 0 END AS overdue
+    FROM hourly_totals
+    WHERE hour >= (SELECT first FROM asked) AND hour < (SELECT until FROM asked)
+        AND hour NOT IN (SELECT hour FROM again)
+    UNION ALL
+    SELECT counted.*, counted.open FROM rest, totals_by_hour(rest.since, rest.through, $2) AS counted
+)
+SELECT
+    (SELECT count(*) FROM inquiries WHERE NOT processed AND timestamp >= $1) AS unprocessed,
+    coalesce(sum(inquiries), 0)::bigint AS total,
+    coalesce(sum(escalated), 0)::bigint AS escalated,
+    sum(priority_score) / sum(inquiries) AS average_priority_score,
+    coalesce(sum(resolved + overdue), 0)::bigint AS due,
+    coalesce(sum(in_time), 0)::bigint AS in_time,
+    coalesce(sum(department_technical_support), 0)::bigint AS department_technical_support,
+    coalesce(sum(department_finance), 0)::bigint AS department_finance,
+    coalesce(sum(department_sales), 0)::bigint AS department_sales,
+    coalesce(sum(department_hr), 0)::bigint AS department_hr,
+    coalesce(sum(department_legal), 0)::bigint AS department_legal,
+    coalesce(sum(department_product_management), 0)::bigint AS department_product_management,
+    coalesce(sum(department_escalation), 0)::bigint AS department_escalation,
+    coalesce(sum(needs_review), 0)::bigint AS needs_review,
+    coalesce(sum(category_technical_support), 0)::bigint AS category_technical_support,
+    coalesce(sum(category_billing), 0)::bigint AS category_billing,
+    coalesce(sum(category_sales), 0)::bigint AS category_sales,
+    coalesce(sum(category_hr), 0)::bigint AS category_hr,
+    coalesce(sum(category_legal), 0)::bigint AS category_legal,
+    coalesce(sum(category_product_feedback), 0)::bigint AS category_product_feedback,
+    coalesce(sum(sentiment_positive), 0)::bigint AS sentiment_positive,
+    coalesce(sum(sentiment_neutral), 0)::bigint AS sentiment_neutral,
+    coalesce(sum(sentiment_negative), 0)::bigint AS sentiment_negative,
+    coalesce(sum(urgency_low), 0)::bigint AS urgency_low,
+    coalesce(sum(urgency_medium), 0)::bigint AS urgency_medium,
+    coalesce(sum(urgency_high), 0)::bigint AS urgency_high,
+    coalesce(sum(urgency_critical), 0)::bigint AS urgency_critical
+FROM hours
+
+-- name: oldest_transaction
+-- When the oldest began that is still going on.
+SELECT min(xact_start) FROM pg_stat_activity
+
+-- name: one_counts_hours
+-- Before the moment is chosen that the transaction sees.
+LOCK TABLE hours_counted IN SHARE UPDATE EXCLUSIVE MODE
+
+-- name: take_changed_hours
+DELETE FROM hours_changed
+WHERE hour IN (SELECT DISTINCT hour FROM hours_changed LIMIT $1)
+RETURNING hour
+
+-- name: forget_hours
+DELETE FROM hourly_totals WHERE hour = ANY($1::timestamptz[])
+
+-- name: count_hours_again
+INSERT INTO hourly_totals
+SELECT counted.*
+FROM (SELECT DISTINCT hour FROM unnest($1::timestamptz[]) AS hour) AS changed, hours_counted,
+    totals_by_hour(changed.hour, changed.hour + interval '1 hour' - interval '1 microsecond', 'infinity') AS counted
+WHERE changed.hour < until
+
+-- name: next_hours
+-- Until when to count: the whole hours of some $1 rows, and none that ends within a quarter of an hour before $2. None
+-- where nothing is left.
+SELECT upto FROM hours_counted, least(
+    date_trunc('hour', $2::timestamptz - interval '15 minutes', 'UTC'),
+    (
+        SELECT greatest(date_trunc('hour', timestamp, 'UTC'), until + interval '1 hour')
+        FROM routing_decisions WHERE timestamp >= until ORDER BY timestamp LIMIT 1 OFFSET $1
+    )
+) AS upto
+WHERE upto > until
+
+-- name: count_next_hours
+INSERT INTO hourly_totals
+SELECT counted.*
+FROM hours_counted, totals_by_hour(until, $1::timestamptz - interval '1 microsecond', 'infinity') AS counted
+
+-- name: set_hours_counted
+UPDATE hours_counted SET until = $1
 
 -- name: consultant_loads
 SELECT consultant, count(*) FROM routing_decisions

@@ -28,6 +28,9 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _SMALLEST_ID: Final = UUID(int=0)
 
+_SOME_HOURS: Final = 1_000
+_SOME_ROWS: Final = 10_000
+
 
 def _with_zone(time: datetime) -> datetime:
     if time.tzinfo is None:
@@ -139,6 +142,14 @@ class PostgresStore:
             within_sla_rate=row["in_time"] / due if due else None,
         )
 
+    async def count_hours(self) -> None:
+        """Count the hours that are over, so that `stats` need not, and again those that changed since.
+
+        It takes a connection that writes, again and again, for as long as some ten thousand rows take.
+        """
+        while await self._writers.run(self._count_some_hours):
+            pass
+
     async def open_inquiries(self) -> Mapping[str, int]:
         rows = await self._readers.run(lambda connection: connection.fetch(self._queries["consultant_loads"]))
         return {row[0]: row[1] for row in rows}
@@ -172,6 +183,27 @@ class PostgresStore:
         """Commits one small row: only that finds a full disk, or a server that can be read but not written."""
         await self._writers.run(lambda connection: connection.execute(self._queries["write_check"]))
         await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]))
+
+    async def _count_some_hours(self, connection: Any) -> bool:
+        """Whether there may be more.
+
+        What changes an hour of more than a quarter of an hour ago puts down that it did. What does not, since it is of
+        less, may not be committed yet: so hours are counted up to a quarter of an hour before the oldest transaction.
+        """
+        oldest = await connection.fetchval(self._queries["oldest_transaction"])
+        async with connection.transaction(isolation="repeatable_read"):  # changes after its moment stay put down
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute(self._queries["one_counts_hours"])
+            taken = await connection.fetch(self._queries["take_changed_hours"], _SOME_HOURS)
+            changed = [_in_utc(row[0]) for row in taken]
+            if changed:
+                await connection.execute(self._queries["forget_hours"], changed)
+                await connection.execute(self._queries["count_hours_again"], changed)
+            until = await connection.fetchval(self._queries["next_hours"], _SOME_ROWS, oldest)
+            if until is not None:
+                await connection.execute(self._queries["count_next_hours"], until)
+                await connection.execute(self._queries["set_hours_counted"], until)
+        return len(changed) >= _SOME_HOURS or until is not None
 
     async def _outcome(self, connection: Any, inquiry_id: UUID) -> Outcome | None:
         row = await connection.fetchrow(self._queries["outcome"], inquiry_id)

@@ -9,16 +9,21 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta
 
 from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.repeating import repeated
 from inquiry_svc.upkeep import Backups, Contents, Restored, Schema, Upkeep
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
+
+COUNT_HOURS_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,16 @@ async def open_sqlite(settings: SqliteSettings, host: Host) -> AsyncIterator[Sto
     """Create or migrate the file; on leaving, wait until what is being written is committed."""
     from inquiry_svc_plugins.stores.sqlite.database import open_database
 
-    async with _opened(settings, host, open_database) as store:
+    async with (
+        _opened(settings, host, open_database) as store,
+        repeated(
+            store.count_hours,
+            period_s=COUNT_HOURS_EVERY_S,
+            first_after_s=COUNT_HOURS_EVERY_S / 6,
+            name="sqlite hours",
+            failing="the hours that are over can't be counted; stats goes through their rows",
+        ),
+    ):
         yield store
 
 
@@ -51,7 +65,7 @@ async def open_to_read(settings: SqliteSettings, host: Host) -> AsyncIterator[St
 @asynccontextmanager
 async def _opened(
     settings: SqliteSettings, host: Host, connect: Callable[[Path, float, int], Sequence[sqlite3.Connection]]
-) -> AsyncIterator[Store]:
+) -> AsyncIterator[SqliteStore]:
     """`connect` gives the connection that writes, then those that read."""
     import asyncio
 

@@ -140,40 +140,121 @@ ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
 -- name: count_unprocessed
 SELECT count(*) FROM inquiries WHERE processed = FALSE AND timestamp >= :since
 
--- Each label of a closed set is counted in a range of its own index, which is ten times as quick as grouping.
+-- name: hours_counted
+SELECT until FROM hours_counted
 
--- name: count_categories
-SELECT label.value, (SELECT count(*) FROM predictions WHERE category = label.value AND timestamp >= :since)
-FROM json_each(:categories) AS label
+-- name: hours_to_count_now
+-- Of the whole hours of a window that are counted: those that changed since, and those of which some that are open are
+-- overdue by now and others are not.
+SELECT hour FROM hours_changed WHERE hour >= :first AND hour < :until
+UNION
+SELECT hour FROM hourly_totals
+WHERE open > 0 AND last_due_at >= :now AND first_due_at < :now AND hour >= :first AND hour < :until
 
--- name: count_departments
-SELECT label.value, (SELECT count(*) FROM routing_decisions WHERE department = label.value AND timestamp >= :since)
-FROM json_each(:departments) AS label
-
--- name: count_predictions
--- The labels in the order of `inquiries.SENTIMENTS` and `URGENCIES`.
+-- name: totals_of_hours
+-- The columns of `totals_by_hour` from `inquiries` to `open`, which is those that are overdue, and the labels.
 SELECT
-    count(*) FILTER (WHERE sentiment = 'positive'),
-    count(*) FILTER (WHERE sentiment = 'neutral'),
-    count(*) FILTER (WHERE sentiment = 'negative'),
-    count(*) FILTER (WHERE urgency = 'low'),
-    count(*) FILTER (WHERE urgency = 'medium'),
-    count(*) FILTER (WHERE urgency = 'high'),
-    count(*) FILTER (WHERE urgency = 'critical'),
-    count(*) FILTER (WHERE needs_review = 1)
-FROM predictions
-WHERE timestamp >= :since
+    sum(inquiries), sum(escalated), sum(priority_score), sum(resolved), sum(in_time),
+    sum(open) FILTER (WHERE last_due_at < :now),
+    sum(department_technical_support),
+    sum(department_finance),
+    sum(department_sales),
+    sum(department_hr),
+    sum(department_legal),
+    sum(department_product_management),
+    sum(department_escalation),
+    sum(needs_review),
+    sum(category_technical_support),
+    sum(category_billing),
+    sum(category_sales),
+    sum(category_hr),
+    sum(category_legal),
+    sum(category_product_feedback),
+    sum(sentiment_positive),
+    sum(sentiment_neutral),
+    sum(sentiment_negative),
+    sum(urgency_low),
+    sum(urgency_medium),
+    sum(urgency_high),
+    sum(urgency_critical)
+FROM hourly_totals
+WHERE hour >= :first AND hour < :until AND hour NOT IN (SELECT value FROM json_each(:but))
 
--- name: count_routing_decisions
--- The last two: of those answered, or overdue by now, how many, and how many in time.
-SELECT
-    count(*),
-    count(*) FILTER (WHERE escalated = 1),
-    avg(priority_score),
-    count(*) FILTER (WHERE resolved_at IS NOT NULL OR sla_due_at < :now),
-    count(*) FILTER (WHERE resolved_at <= sla_due_at)
+-- name: totals_by_hour
+-- The rows of a time, both ends included, counted by hour. `open` are those that are due before `due_before`.
+SELECT *
+FROM (
+    SELECT
+        timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000 AS hour,
+        min(sla_due_at) FILTER (WHERE resolved_at IS NULL) AS first_due_at,
+        max(sla_due_at) FILTER (WHERE resolved_at IS NULL) AS last_due_at,
+        count(*) AS inquiries,
+        count(*) FILTER (WHERE escalated = 1) AS escalated,
+        sum(priority_score) AS priority_score,
+        count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved,
+        count(*) FILTER (WHERE resolved_at <= sla_due_at) AS in_time,
+        count(*) FILTER (WHERE resolved_at IS NULL AND sla_due_at < :due_before) AS open,
+        count(*) FILTER (WHERE department = 'technical_support'),
+        count(*) FILTER (WHERE department = 'finance'),
+        count(*) FILTER (WHERE department = 'sales'),
+        count(*) FILTER (WHERE department = 'hr'),
+        count(*) FILTER (WHERE department = 'legal'),
+        count(*) FILTER (WHERE department = 'product_management'),
+        count(*) FILTER (WHERE department = 'escalation')
+    FROM routing_decisions
+    WHERE timestamp BETWEEN :since AND :through
+    GROUP BY 1
+) AS r
+JOIN (
+    SELECT
+        timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000 AS hour,
+        count(*) FILTER (WHERE needs_review = 1),
+        count(*) FILTER (WHERE category = 'technical_support'),
+        count(*) FILTER (WHERE category = 'billing'),
+        count(*) FILTER (WHERE category = 'sales'),
+        count(*) FILTER (WHERE category = 'hr'),
+        count(*) FILTER (WHERE category = 'legal'),
+        count(*) FILTER (WHERE category = 'product_feedback'),
+        count(*) FILTER (WHERE sentiment = 'positive'),
+        count(*) FILTER (WHERE sentiment = 'neutral'),
+        count(*) FILTER (WHERE sentiment = 'negative'),
+        count(*) FILTER (WHERE urgency = 'low'),
+        count(*) FILTER (WHERE urgency = 'medium'),
+        count(*) FILTER (WHERE urgency = 'high'),
+        count(*) FILTER (WHERE urgency = 'critical')
+    FROM predictions
+    WHERE timestamp BETWEEN :since AND :through
+    GROUP BY 1
+) AS p USING (hour)
+
+-- name: count_next_hours
+-- Those before :until are counted from now on, which is to say that they changed.
+INSERT OR IGNORE INTO hours_changed (hour, change)
+SELECT DISTINCT timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000, random()
 FROM routing_decisions
-WHERE timestamp >= :since
+WHERE timestamp >= (SELECT until FROM hours_counted) AND timestamp < :until
+
+-- name: next_hours
+SELECT until, (
+    SELECT timestamp FROM routing_decisions WHERE timestamp >= until ORDER BY timestamp LIMIT 1 OFFSET :rows
+) FROM hours_counted
+
+-- name: set_hours_counted
+UPDATE hours_counted SET until = :until
+
+-- name: changed_hours
+SELECT hour, change FROM hours_changed LIMIT :limit
+
+-- name: take_changed_hour
+DELETE FROM hours_changed WHERE hour = :hour AND change = :change
+
+-- name: forget_hour
+DELETE FROM hourly_totals WHERE hour = :hour
+
+-- name: insert_hour
+INSERT INTO hourly_totals VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
 
 -- name: consultant_loads
 SELECT consultant, open_inquiries FROM consultant_loads WHERE open_inquiries > 0

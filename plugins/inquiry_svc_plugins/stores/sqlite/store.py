@@ -8,18 +8,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from inquiry_svc.contracts import Filters, Pool, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
-from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
+from inquiry_svc_plugins.stores.sqlite.hourly_totals import SOME_HOURS, HourlyTotals
 from inquiry_svc_plugins.stores.sqlite.reviews import ReviewTable
 from inquiry_svc_plugins.stores.sqlite.times import from_microseconds, to_microseconds
 
@@ -38,6 +40,7 @@ class SqliteStore:
         self._file = _identity(path)
         self._queries = read_queries(__package__)
         self._reviews = ReviewTable(self._queries, _ROWS)
+        self._totals = HourlyTotals(self._queries)
         self._writer = Connections([writer], "writer")
         self._readers = Connections(readers, "readers")
 
@@ -77,13 +80,22 @@ class SqliteStore:
 
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         """The distributions hold every label of the closed sets, those that do not occur with 0."""
-        values = {
-            "since": to_microseconds(since),
-            "now": to_microseconds(now),
-            "categories": to_json(CATEGORIES),
-            "departments": to_json(DEPARTMENTS),
-        }
-        return await self._readers.run(lambda connection: self._stats(connection, values))
+        return await self._readers.run(
+            lambda connection: self._totals.stats(connection, to_microseconds(since), to_microseconds(now))
+        )
+
+    async def count_hours(self) -> None:
+        """Count the hours that are over, so that `stats` need not, and again those that changed since.
+
+        Rows are counted by a connection that reads; writing what was found takes no longer than a batch.
+        """
+        now = to_microseconds(datetime.now(UTC))
+        more = True
+        while more:
+            taken_in = await self._write(lambda connection: self._totals.take_in(connection, now))
+            counted = await self._readers.run(self._totals.count_changed)
+            await self._write(partial(self._totals.keep, counted=counted))
+            more = taken_in or len(counted) == SOME_HOURS
 
     async def open_inquiries(self) -> Mapping[str, int]:
         return await self._readers.run(lambda connection: dict(connection.execute(self._queries["consultant_loads"])))
@@ -173,30 +185,6 @@ class SqliteStore:
         }
         for query, values in tables.items():
             connection.executemany(self._queries[query], values)
-
-    def _stats(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> Stats:
-        def count(query: str) -> list[tuple[Any, ...]]:
-            return connection.execute(self._queries[query], values).fetchall()
-
-        with transaction(connection, "BEGIN"):  # one moment for all five
-            ((unprocessed,),) = count("count_unprocessed")
-            categories: dict[str, int] = dict(count("count_categories"))
-            departments: dict[str, int] = dict(count("count_departments"))
-            ((*labels, needs_review),) = count("count_predictions")
-            ((total, escalated, average_priority, due, in_time),) = count("count_routing_decisions")
-        return Stats(
-            total_inquiries=total,
-            processed_inquiries=total - unprocessed,
-            escalated_inquiries=escalated,
-            escalation_rate=escalated / total if total else None,
-            needs_review_inquiries=needs_review,
-            category_distribution=categories,
-            department_distribution=departments,
-            urgency_distribution=dict(zip(URGENCIES, labels[len(SENTIMENTS) :], strict=True)),
-            sentiment_distribution=dict(zip(SENTIMENTS, labels[: len(SENTIMENTS)], strict=True)),
-            average_priority_score=average_priority,
-            within_sla_rate=in_time / due if due else None,
-        )
 
     def _outcome(self, connection: sqlite3.Connection, inquiry_id: str) -> Outcome | None:
         row = connection.execute(self._queries["outcome"], (inquiry_id,)).fetchone()
