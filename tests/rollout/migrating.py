@@ -38,6 +38,9 @@ END $$;
 """What a next release may do, by the rule of docs/upgrades.md; its tables are small here, so it may index one."""
 
 
+_WAITING: Final = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
+
+
 def next_release(folder: Path) -> Path:
     """What goes first on the path of the next release: the plugins of this one, with one migration more."""
     (here,) = inquiry_svc_plugins.__path__
@@ -64,6 +67,9 @@ async def migration(folder: Path, account: Account, rounds: int) -> None:
                 async with _read_as_a_dump_does(database.url()):
                     account.note("a dump begins to read")
                     migrating = asyncio.create_task(asyncio.to_thread(run_command, "migrate", environ=new))
+                    while await asyncio.to_thread(database.sql, _WAITING) == "0":  # it takes seconds to start
+                        assert not migrating.done(), (await migrating)[2]
+                        await more(book, 10)
                     await more(book, 300)
                     assert not migrating.done(), (await migrating)[2]
                 account.note("the dump is over")
