@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -22,11 +23,12 @@ from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
-from inquiry_svc.web.edge import HUNG_UP, Edge, answer_to, mark
+from inquiry_svc.web.edge import HUNG_UP, Edge, log_unserved, mark
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.heads import Head
 from inquiry_svc.web.incoming import validate
-from inquiry_svc.web.media_types import JSON
+from inquiry_svc.web.media_types import JSON, PROBLEM
+from inquiry_svc.web.problems import problem_answer
 from inquiry_svc.web.routes import ENDPOINTS
 
 _PLAIN_JSON: Final = (JSON, f"{JSON}; charset=utf-8")
@@ -71,7 +73,6 @@ class Lane:
         self._service = service
         self._edge = edge
         self._access = access
-        self._heads = {status: _head_of(status) for status in (200, 201)}
 
     def take(self, head: Head, data: bytes, peer: tuple[Any, ...] | str | None) -> Taken | None:
         """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
@@ -94,12 +95,12 @@ class Lane:
         try:
             try:
                 status, found, headers = await self._handled(taken, visit)
-                head, body, more = self._heads[status], _encode(found), dict(headers)
+                head, body, more = _head_of(status, JSON), _encode(found), dict(headers)
             except Exception as error:
-                problem = answer_to(error, request_id)
-                assert isinstance(problem.body, bytes)
-                status, head, body, more = problem.status, _head_of(problem.status, problem.headers), problem.body, {}
-                closes = problem.keep_alive is False
+                problem = problem_answer(error, request_id)
+                log_unserved(error, problem.status)
+                status, head, body = problem.status, _head_of(problem.status, PROBLEM), problem.body
+                more, closes = dict(problem.headers), problem.closes
             if self._access is not None:
                 self._access.say_quota(visit, more)
             if closes or self._service.stopping:
@@ -120,9 +121,10 @@ class Lane:
         return await _HANDLES[endpoint.handler](self._service, body, taken.headers.get("idempotency-key"))
 
 
-def _head_of(status: int, headers: Mapping[str, str] | None = None) -> bytes:
+@cache
+def _head_of(status: int, content_type: str) -> bytes:
     """What the head of an answer begins with: all that does not differ from one to the next."""
-    fields = CIMultiDict(headers or {hdrs.CONTENT_TYPE: JSON})
+    fields = CIMultiDict({hdrs.CONTENT_TYPE: content_type})
     mark(fields, "")
     del fields["X-Request-ID"]
     lines = [f"HTTP/1.1 {status} {web.Response(status=status).reason}", *(f"{name}: {fields[name]}" for name in fields)]
