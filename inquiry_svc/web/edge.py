@@ -204,15 +204,15 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
             raise
         return problem_response(error, request_id)
     except Exception as error:
-        return answer_to(error, request_id, request.match_info.route.name)
+        response = problem_response(error, request_id)
+        log_unserved(error, response.status, request.match_info.route.name)
+        return response
 
 
-def answer_to(error: Exception, request_id: str, name: str | None = None) -> web.Response:
-    """The problem for what a handler raised; what nobody expected is logged, as not having served this `name`."""
-    response = problem_response(error, request_id)
-    if response.status == 500:  # a 503 is told of by whoever could not serve, once for all that it concerns
+def log_unserved(error: Exception, status: int, name: str | None = None) -> None:
+    """What nobody expected, and which request was not served for it."""
+    if status == 500:  # a 503 is told of by whoever could not serve, once for all that it concerns
         logger.error("%s was not served", name or "a request", exc_info=error)
-    return response
 
 
 def request_id_of(given: str | None) -> str:

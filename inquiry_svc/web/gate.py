@@ -19,7 +19,7 @@ import msgspec
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.errors import Overloaded
-from inquiry_svc.web.problems import problem_response
+from inquiry_svc.web.problems import ProblemAnswer, problem_answer
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +40,8 @@ class Gate:
         self._turn: asyncio.Handle | None = None
         self._untold = 0
         self._told_at = 0.0
-        self.problem = problem_response(Overloaded(""), _ID_HERE)
-        """What is answered, but for the body."""
-        assert isinstance(self.problem.body, bytes)
-        self._before, self._after = self.problem.body.split(_ID_HERE.encode())
+        self._problem = problem_answer(Overloaded(""), _ID_HERE)
+        self._before, self._after = self._problem.body.split(_ID_HERE.encode())
 
     @property
     def is_shut(self) -> bool:
@@ -58,15 +56,16 @@ class Gate:
     def _leave(self, _: asyncio.Task[None]) -> None:
         self._inside -= 1
 
-    def refuse(self, request_id: str) -> bytes:
-        """Count it, and leave a line of the log a second for all: the body of the answer."""
+    def refusal(self, request_id: str) -> ProblemAnswer:
+        """Counted, and told of with a line of the log a second for all."""
         self._admission.refuse()
         self._untold += 1
         now = time.monotonic()
         if now - self._told_at >= TELL_S:
             logger.warning("refused %d requests: all places are taken", self._untold, extra={"status": 503})
             self._untold, self._told_at = 0, now
-        return b"%b%b%b" % (self._before, msgspec.json.encode(request_id)[1:-1], self._after)
+        body = b"%b%b%b" % (self._before, msgspec.json.encode(request_id)[1:-1], self._after)
+        return msgspec.structs.replace(self._problem, body=body)
 
     def have_told(self, tell: Callable[[], None]) -> None:
         """Call `tell` when it is its turn: at once, unless so many are refused that it would keep us from all else."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -23,12 +24,13 @@ from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
-from inquiry_svc.web.edge import HUNG_UP, Edge, answer_to, mark, request_id_of
+from inquiry_svc.web.edge import HUNG_UP, Edge, log_unserved, mark, request_id_of
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.heads import Head
 from inquiry_svc.web.incoming import validate
-from inquiry_svc.web.media_types import JSON
+from inquiry_svc.web.media_types import JSON, PROBLEM
+from inquiry_svc.web.problems import problem_answer
 from inquiry_svc.web.routes import ENDPOINTS
 
 _PLAIN_JSON: Final = (JSON, f"{JSON}; charset=utf-8")
@@ -73,9 +75,7 @@ class Lane:
         self._service = service
         self._edge = edge
         self._access = access
-        self._heads = {status: _head_of(status) for status in (200, 201)}
         self.gate = Gate(service.admission)
-        self._refusal_head = _head_of(self.gate.problem.status, self.gate.problem.headers)
 
     def take(self, head: Head, data: bytes, peer: tuple[Any, ...] | str | None) -> Taken | None:
         """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
@@ -95,9 +95,9 @@ class Lane:
         if not self.gate.is_shut or self._service.stopping:
             return None
         request_id = request_id_of(taken.headers.get("x-request-id"))
-        body = self.gate.refuse(request_id)
-        self._edge.refused(taken.endpoint.method, taken.endpoint.path, self.gate.problem.status)
-        return _whole(self._refusal_head, {}, request_id, body)
+        refused = self.gate.refusal(request_id)
+        self._edge.refused(taken.endpoint.method, taken.endpoint.path, refused.status)
+        return _whole(_head_of(refused.status, PROBLEM), dict(refused.headers), request_id, refused.body)
 
     async def answer(self, taken: Taken) -> tuple[bytes, bool]:
         """The bytes of the answer, and whether the connection ends with it. In a task of its own, for its log lines."""
@@ -107,12 +107,12 @@ class Lane:
         try:
             try:
                 status, found, headers = await self._handled(taken, visit)
-                head, body, more = self._heads[status], _encode(found), dict(headers)
+                head, body, more = _head_of(status, JSON), _encode(found), dict(headers)
             except Exception as error:
-                problem = answer_to(error, request_id)
-                assert isinstance(problem.body, bytes)
-                status, head, body, more = problem.status, _head_of(problem.status, problem.headers), problem.body, {}
-                closes = problem.keep_alive is False
+                problem = problem_answer(error, request_id)
+                log_unserved(error, problem.status)
+                status, head, body = problem.status, _head_of(problem.status, PROBLEM), problem.body
+                more, closes = dict(problem.headers), problem.closes
             if self._access is not None:
                 self._access.say_quota(visit, more)
             if closes or self._service.stopping:
@@ -138,9 +138,10 @@ def _whole(head: bytes, more: dict[str, str], request_id: str, body: bytes) -> b
     return b"%b%b\r\n%b\r\n%b" % (head, lines.encode(), _date(), body)
 
 
-def _head_of(status: int, headers: Mapping[str, str] | None = None) -> bytes:
+@cache
+def _head_of(status: int, content_type: str) -> bytes:
     """What the head of an answer begins with: all that does not differ from one to the next."""
-    fields = CIMultiDict(headers or {hdrs.CONTENT_TYPE: JSON})
+    fields = CIMultiDict({hdrs.CONTENT_TYPE: content_type})
     mark(fields, "")
     del fields["X-Request-ID"]
     lines = [f"HTTP/1.1 {status} {web.Response(status=status).reason}", *(f"{name}: {fields[name]}" for name in fields)]

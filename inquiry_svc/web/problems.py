@@ -6,6 +6,7 @@ No exception's text reaches a client unless the error is written for clients (`R
 from __future__ import annotations
 
 import http
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,7 @@ _MEANINGS: Final[dict[type[Exception], _Meaning]] = {
         409, "review-not-yours", "another reviewer holds this review, or the inquiry does not wait for one any more"
     ),
 }
+_encode: Final = msgspec.json.Encoder().encode
 _UNEXPECTED: Final = _Meaning(500, "internal-error", "something went wrong on our side; the log knows the request id")
 
 
@@ -70,17 +72,37 @@ def problem(error: BaseException, request_id: str, *, line: int | None = None) -
     return _document(meaning.status, meaning.name, meaning.detail, request_id, found_in_header, place)
 
 
-def problem_response(error: BaseException, request_id: str) -> web.Response:
+class ProblemAnswer(msgspec.Struct, frozen=True):
+    """What is sent to a client for an error."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Beside the Content-Type, which is always the same."""
+    body: bytes
+    closes: bool
+    """The connection is of no further use."""
+
+
+def problem_answer(error: BaseException, request_id: str) -> ProblemAnswer:
     document = problem(error, request_id)
-    response = web.Response(body=msgspec.json.encode(document), status=document.status, content_type=PROBLEM)
+    headers: dict[str, str] = {}
+    closes = False
     if isinstance(error, errors.Overloaded | errors.Unavailable):
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        response.headers["Allow"] = error.headers["Allow"]
-    if isinstance(error, Refusal):
-        response.headers.update(error.headers)
-        if error.closes:
-            response.force_close()
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, web.HTTPMethodNotAllowed):
+        headers["Allow"] = error.headers["Allow"]
+    elif isinstance(error, Refusal):
+        headers.update(error.headers)
+        closes = error.closes
+    return ProblemAnswer(document.status, headers, _encode(document), closes)
+
+
+def problem_response(error: BaseException, request_id: str) -> web.Response:
+    """The same for aiohttp."""
+    found = problem_answer(error, request_id)
+    response = web.Response(body=found.body, status=found.status, headers=found.headers, content_type=PROBLEM)
+    if found.closes:
+        response.force_close()
     return response
 
 
