@@ -89,7 +89,7 @@ def _with_a_typo(given: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def _run(*command: str, folder: Path) -> tuple[int, str]:
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=110, check=False
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280, check=False
     )
     return done.returncode, done.stdout[:4000]
 

@@ -30,7 +30,7 @@ def built(tree: Path, links: str) -> tuple[int, str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     return done.returncode, done.stderr
