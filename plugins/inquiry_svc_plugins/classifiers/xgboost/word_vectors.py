@@ -1,7 +1,7 @@
 """Vectors of words, from which a training learns what a vocabulary says: see `meanings.py`.
 
-`vectors.npz` holds some 22,000 words with a vector of 128 numbers each. They are distilled from a small transformer by
-`minilm/teaching.py`, which saw texts of the corpus and none of their labels. Only trainings read it.
+`vectors.npz` holds some 22,000 words with a vector of 256 numbers each, made by `minilm/vocabulary.py`: what a small
+transformer says of each word alone. Only trainings read it.
 
 A text's vector is the mean of its words' vectors; common words count for less (smooth inverse frequency: Arora, Liang
 and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017). A ridge regression over it, on the same
@@ -26,8 +26,8 @@ from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 from inquiry_svc_plugins.classifiers.xgboost.meanings import PRIOR, to_arrays
 
 VECTORS: Final = Path(__file__).with_name("vectors.npz")
-SHARE: Final = 0.5
-"""Of the scores by meaning. Between 0.3 and 0.7 it hardly matters; on text unlike the corpus more is better, on hands
+SHARE: Final = 0.4
+"""Of the scores by meaning. Between 0.3 and 0.7 it hardly matters: on text unlike the corpus more is better, on hands
 held out less."""
 RIDGE: Final = 0.3
 

@@ -168,7 +168,7 @@ def _card(manifest: Mapping[str, Any]) -> str:
         "Gives each text a category, a sentiment and an urgency, each with a probability.",
         "Written by `inquiry-svc train`.",
         "",
-        "It reads n-grams, and what words mean: vectors of words distilled from all-MiniLM-L6-v2",
+        "It reads n-grams, and what words mean: vectors of words by all-MiniLM-L6-v2",
         f"(sentence-transformers, Apache-2.0), of digest `{manifest['training']['word_vectors']}`. "
         "That model is not in here.",
         "",
