@@ -50,18 +50,24 @@ def main(public: tuple[Path, ...], without_parts: bool, page_only: bool) -> None
 def _measure(public: tuple[Path, ...], *, ablations: bool) -> None:
     rows = read_labelled(sorted((CORPUS / "judging").glob("judging-*.jsonl")))
     others = [row for row in read_labelled(public) if not row.source.startswith("authored")]
+    channels = read_labelled(sorted((CORPUS / "judging").glob("channel-*.jsonl")))
     training = read_labelled(sorted(CORPUS.glob("*.jsonl")))
-    mails, texts = [row.text for row in rows], [row.text for row in others]
+    mails, texts = [row.text for row in rows], [row.text for row in [*channels, *others]]
     found = list(judged(training, mails, texts, ablations=ablations))
     systems = {each.name: figures_of(_part(each, 0, len(rows)), rows) for each in found}
-    on_public = by_source([_part(each, len(rows), None) for each in found], others)
+    after_channels = len(rows) + len(channels)
+    elsewhere = {
+        "channels": by_source([_part(each, len(rows), after_channels) for each in found], channels),
+        "public": by_source([_part(each, after_channels, None) for each in found], others),
+    }
     if not ablations:
         last = json.loads((RESULTS / f"{NAME}.json").read_text())
         systems = {name: systems.get(name) or last["systems"][name] for name in [*last["systems"], *systems]}
-        for axis, sources in on_public.items():
-            for source, right in sources.items():
-                right |= {**last["public"].get(axis, {}).get(source, {}), **right}
-    write_results(NAME, rows=len(rows), systems=systems, public=on_public)
+        for where, axes in elsewhere.items():
+            for axis, sources in axes.items():
+                for source, right in sources.items():
+                    right |= {**last.get(where, {}).get(axis, {}).get(source, {}), **right}
+    write_results(NAME, rows=len(rows), systems=systems, **elsewhere)
 
 
 def _part(system: Judged, first: int, last: int | None) -> Judged:

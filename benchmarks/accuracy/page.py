@@ -86,8 +86,16 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield f"{review['accuracy_of_the_rest']:.1%} have the right category."
     yield ""
     yield "![Share reviewed against accuracy of the rest](pictures/review_curve.png)"
+    if results.get("channels"):
+        yield from _heading("Other channels")
+        yield "Hands kept for judging too, who write what is no mail: bare requests to a shop's chat, first lines to"
+        yield "the people desk, posts on trackers, posts, reviews, rights in a customer's own small words. Accuracy:"
+        yield from _by_source(results["channels"], list(systems))
     if results.get("public"):
-        yield from _public(results["public"], list(systems))
+        yield from _heading("Public rows")
+        yield "Text that people wrote for other purposes, short and unlike mail, from data sets that are not kept here"
+        yield "and that nothing was trained on. Accuracy:"
+        yield from _by_source(results["public"], list(systems))
 
 
 def _heading(text: str) -> Iterator[str]:
@@ -111,16 +119,17 @@ def _sliced(systems: Mapping[str, Any], key: str) -> Iterator[str]:
             yield f"| {name.replace('_', ' ')} | {first['rows']} | {' | '.join(cells)} |"
 
 
-def _public(public: Mapping[str, Any], systems: Sequence[str]) -> Iterator[str]:
-    yield from _heading("Public rows")
-    yield "Text that people wrote for other purposes, short and unlike mail, from data sets that are not kept here and"
-    yield "that nothing was trained on. Accuracy:"
-    for axis, sources in public.items():
+def _by_source(found_on: Mapping[str, Any], systems: Sequence[str]) -> Iterator[str]:
+    for axis, sources in found_on.items():
         yield ""
         yield f"| {axis} | rows | {' | '.join(systems)} |"
         yield "|---|---|" + "---|" * len(systems)
         for source, found in sources.items():
-            yield f"| {source} | {found['rows']} | " + " | ".join(f"{found[name]:.2f}" for name in systems) + " |"
+            yield (
+                f"| {source.removeprefix('channel-')} | {found['rows']} | "
+                + " | ".join(f"{found[name]:.2f}" if name in found else "-" for name in systems)
+                + " |"
+            )
 
 
 def _second_opinions(found: Mapping[str, Any]) -> Iterator[str]:
