@@ -158,16 +158,10 @@ def test_of_words_in_one_bucket_the_one_used_most_has_it() -> None:
 
 def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     making = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.vocabulary")
-    words = sorted(
-        {
-            "refund",
-            "reimbursement",
-            "router",
-            "the",
-            *(word for text in TEXTS[:90] for word in making.words_of(text) if len(word) > 6),
-        }
-    )
-    assert len(set(buckets_of(words).tolist())) == len(words) > making.WIDTH
+    every = [word for text in TEXTS[:90] for word in sorted(making.words_of(text)) if len(word) > 6]
+    every += ["refund", "reimbursement", "router", "the"]
+    words = list(dict(zip(buckets_of(every).tolist(), every, strict=True)).values())
+    assert len(words) > making.WIDTH
     monkeypatch.setattr(making, "vocabulary", lambda encoder, used: words)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join((CORPUS / "authored-1.jsonl").read_text().splitlines(keepends=True)[:90]))
