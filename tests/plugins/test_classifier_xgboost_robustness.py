@@ -276,6 +276,7 @@ def test_the_corpus_holds_no_disguise() -> None:
         ("", "Thank you!", False),
         ("", "Hi team,\n\nKind regards,\nAna", False),
         ("", "Hi team, the printer is broken", True),
+        ("", "--force fails", True),
         ("Fwd: Invoice", "---------- Forwarded message ---------\nFrom: Bo\n" + "The invoice is overdue. " * 20, False),
         ("", "See below.\n-----Original Message-----\nFrom: Bo\n" + "The invoice is overdue. " * 20, True),
     ],

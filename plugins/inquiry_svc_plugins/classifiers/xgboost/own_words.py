@@ -25,8 +25,8 @@ _GREETING_WORDS: Final = 4
 _SENTENCE_SPACES: Final = 5
 """A line with so many is neither a greeting nor a farewell."""
 _SKIPPED: Final = (">", "|", "sent from my", "get outlook")
-_ENDS: Final = ("--", "__", "begin forwarded message")
-"""What stands below is a signature, or somebody else's mail."""
+_ENDS: Final = ("-- ", "---", "__", "begin forwarded message")
+"""What stands below is a signature, or somebody else's mail. `--verbose` is neither."""
 _FAREWELLS: Final = (
     *("regards", "best regards", "kind regards", "warm regards", "with kind regards", "best wishes", "all the best"),
     *("sincerely", "yours sincerely", "yours faithfully", "yours truly"),
@@ -52,9 +52,9 @@ def has_own_words(text: Text) -> bool:
     for paragraph in text.body.lower().split("\n\n"):
         for line in () if _is_notice(paragraph) else paragraph.splitlines():
             line = line.strip()
-            if line.startswith(_MARKED):
+            if f"{line} ".startswith(_MARKED):
                 bare = line.rstrip(" ,.!-")
-                if bare in _FAREWELLS or line.startswith(_ENDS):
+                if bare in _FAREWELLS or f"{line} ".startswith(_ENDS):
                     return False
                 if line.startswith(_SKIPPED) or _is_greeting(bare):
                     continue
