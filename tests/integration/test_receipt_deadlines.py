@@ -138,11 +138,8 @@ async def test_a_quiet_connection_is_closed_at_its_own_limit() -> None:
 
 
 async def test_a_crowd_of_slow_clients_is_closed_while_others_are_served(running: Running) -> None:
-    crowd = [await _connect(running) for _ in range(200)]
     acts = (_silence, _half_a_header, _drip)
-    closing = [
-        asyncio.create_task(_closed_after(connection, acts[number % 3])) for number, connection in enumerate(crowd)
-    ]
+    closing = [asyncio.create_task(_closed_after(await _connect(running), acts[number % 3])) for number in range(200)]
     served = 0
     while not all(task.done() for task in closing):
         started = time.monotonic()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Host
 from inquiry_svc.inquiries import Feedback, Outcome
@@ -75,7 +76,10 @@ async def require_exact(store: CountingStore, outcomes: Sequence[Outcome], dice:
             found, expected = await store.stats(since=since, now=now), count(outcomes, since=since, now=now)
             if expected.average_priority_score is not None:
                 assert found.average_priority_score == pytest.approx(expected.average_priority_score)
-            assert replace(found, average_priority_score=expected.average_priority_score) == expected, (since, now)
+            assert dataclasses.replace(found, average_priority_score=expected.average_priority_score) == expected, (
+                since,
+                now,
+            )
 
 
 async def test_stats_are_exact_through_feedback_and_resolving_and_late_inquiries(open_store: Open) -> None:

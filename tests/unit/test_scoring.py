@@ -8,12 +8,12 @@ import json
 import pickle
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.cli.score import _what_a_classifier_needs
 from inquiry_svc.config import load_settings
