@@ -75,7 +75,7 @@ async def _client(workers: int, scheduler: str | None) -> AsyncIterator[Any]:
                 n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,  # what matters of it is raised
                 local_directory=stack.enter_context(TemporaryDirectory(prefix="inquiry-svc-")),
                 security=Security.temporary(),  # else anybody on this machine could run code in it

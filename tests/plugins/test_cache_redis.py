@@ -275,7 +275,12 @@ async def test_a_thousand_identical_at_once_make_one_prediction(server: RedisSer
         "cache.redis.url": server.url,
         "classifier.provider": "given",
     }
-    settings |= {"cache.timeout_s": 5.0, "cache.redis.timeout_s": 5.0, "cache.redis.slow_s": 5.0}
+    settings |= {
+        "batching.places": 1000,
+        "cache.timeout_s": 5.0,
+        "cache.redis.timeout_s": 5.0,
+        "cache.redis.slow_s": 5.0,
+    }
     classifier = FunctionClassifier(by_body)
     async with running_service(settings, plugins=[Offering(classifier=classifier)]) as running:
         text = Text("", "It is broken, a thousand times")
