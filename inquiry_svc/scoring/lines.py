@@ -19,7 +19,7 @@ from inquiry_svc.predicting import prediction_of
 from inquiry_svc.reviewing import ReviewPolicy, own_thresholds
 from inquiry_svc.scoring.archives import MAX_LINE_BYTES, Chunk
 from inquiry_svc.web import schemas as out
-from inquiry_svc.web.outgoing import json_line, label_out, model_out
+from inquiry_svc.web.outgoing import json_line, prediction_out
 
 _BATCH: Final = 64
 
@@ -116,18 +116,18 @@ async def scored_here(chunks: Iterable[Chunk], scorer: Scorer) -> AsyncGenerator
 
 
 def _scored(file: str, number: int, inquiry_id: str | None, prediction: Prediction) -> ScoredOut:
-    verdict = prediction.verdict
+    said = prediction_out(prediction, with_scores=False)
     return ScoredOut(
         file=file,
         line=number,
         inquiry_id=inquiry_id,
-        category=label_out(out.CategoryOut, verdict.category),
-        sentiment=label_out(out.SentimentOut, verdict.sentiment),
-        urgency=label_out(out.UrgencyOut, verdict.urgency),
-        needs_review=prediction.needs_review,
-        review_reasons=prediction.review_reasons,
-        degraded=prediction.degraded,
-        model=model_out(prediction.model),
+        category=said.category,
+        sentiment=said.sentiment,
+        urgency=said.urgency,
+        needs_review=said.needs_review,
+        review_reasons=said.review_reasons,
+        degraded=said.degraded,
+        model=said.model,
     )
 
 

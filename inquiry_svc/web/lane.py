@@ -30,12 +30,12 @@ from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.heads import Head
 from inquiry_svc.web.incoming import validate
 from inquiry_svc.web.media_types import JSON, PROBLEM
+from inquiry_svc.web.outgoing import encode
 from inquiry_svc.web.problems import problem_answer
 from inquiry_svc.web.routes import ENDPOINTS
 
 _PLAIN_JSON: Final = (JSON, f"{JSON}; charset=utf-8")
 _NO_QUERY: Final = schemas.ClassifyQuery()
-_encode: Final = msgspec.json.Encoder().encode
 
 _Answer: TypeAlias = tuple[int, schemas.Outgoing, inquiries.Headers]
 """Status, what is encoded, and headers of its own."""
@@ -107,7 +107,7 @@ class Lane:
         try:
             try:
                 status, found, headers = await self._handled(taken, visit)
-                head, body, more = _head_of(status, JSON), _encode(found), dict(headers)
+                head, body, more = _head_of(status, JSON), encode(found), dict(headers)
             except Exception as error:
                 problem = problem_answer(error, request_id)
                 log_unserved(error, problem.status)

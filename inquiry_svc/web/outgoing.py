@@ -18,16 +18,16 @@ from inquiry_svc.web.media_types import JSON
 
 LabelOutT = TypeVar("LabelOutT", out.CategoryOut, out.SentimentOut, out.UrgencyOut)
 
-_encode: Final = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
 
 
 def json_response(answer: out.Outgoing, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=_encode(answer), status=status, headers=headers, content_type=JSON)
+    return web.Response(body=encode(answer), status=status, headers=headers, content_type=JSON)
 
 
 def json_line(answer: out.Outgoing) -> bytes:
     """For newline-delimited JSON."""
-    return _encode(answer) + b"\n"
+    return encode(answer) + b"\n"
 
 
 def inquiry_out(outcome: Outcome) -> out.InquiryOut:

@@ -18,6 +18,7 @@ from inquiry_svc.tracing import CURRENT
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.incoming import Refusal
 from inquiry_svc.web.media_types import PROBLEM
+from inquiry_svc.web.outgoing import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,6 @@ _MEANINGS: Final[dict[type[Exception], _Meaning]] = {
         409, "review-not-yours", "another reviewer holds this review, or the inquiry does not wait for one any more"
     ),
 }
-_encode: Final = msgspec.json.Encoder().encode
 _UNEXPECTED: Final = _Meaning(500, "internal-error", "something went wrong on our side; the log knows the request id")
 
 
@@ -94,7 +94,7 @@ def problem_answer(error: BaseException, request_id: str) -> ProblemAnswer:
     elif isinstance(error, Refusal):
         headers.update(error.headers)
         closes = error.closes
-    return ProblemAnswer(document.status, headers, _encode(document), closes)
+    return ProblemAnswer(document.status, headers, encode(document), closes)
 
 
 def problem_response(error: BaseException, request_id: str) -> web.Response:
