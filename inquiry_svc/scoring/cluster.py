@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
+import dask
 import distributed
 from distributed import Future
 from distributed.security import Security
@@ -32,6 +33,8 @@ Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Scorer]]
 _WINDOW: Final = 64
 """Chunks that are on their way at once, at most 1 MiB each."""
 _JOIN_LIMIT_S: Final = 30.0
+_LEVEL: Final = "DASK_LOGGING__DISTRIBUTED"
+"""What Dask's own log says of workers that start again is known by then as one line of ours."""
 
 
 async def scored_by_cluster(
@@ -71,6 +74,7 @@ async def _client(workers: int, scheduler: str | None) -> AsyncIterator[Any]:
     """Its client, whose types are those of one that does not wait for anything."""
     async with AsyncExitStack() as stack:
         if scheduler is None:
+            stack.enter_context(dask.config.set({f"distributed.nanny.pre-spawn-environ.{_LEVEL}": "critical"}))
             cluster = distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -81,9 +85,14 @@ async def _client(workers: int, scheduler: str | None) -> AsyncIterator[Any]:
                 security=Security.temporary(),  # else anybody on this machine could run code in it
                 asynchronous=True,
             )
-            yield await stack.enter_async_context(
-                distributed.Client(await stack.enter_async_context(cluster), asynchronous=True)
-            )
+            own: Any = distributed.Client(await stack.enter_async_context(cluster), asynchronous=True)
+            await stack.enter_async_context(own)
+            try:
+                yield own
+            except Unavailable:
+                with suppress(TimeoutError):  # a worker that is ended while it starts again says so at length
+                    await own.wait_for_workers(workers, timeout=_JOIN_LIMIT_S)
+                raise
             return
         try:
             client: Any = distributed.Client(scheduler, asynchronous=True, timeout=_JOIN_LIMIT_S)
