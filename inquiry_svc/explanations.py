@@ -5,21 +5,24 @@ natural logarithm of the ratio of their probabilities: 0 is a tie, 2.3 ten to on
 
     margin = base + weight of each word + weight of each surface feature + rest
 
-A weight above 0 speaks for the label, one below 0 for the runner-up. Nothing here computes weights: classifiers do.
+A weight above 0 speaks for the label, one below 0 for the runner-up. Nothing here computes weights: classifiers do, and
+lend them to those that ask several.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
-from inquiry_svc.inquiries import AXES, Label, Model, Verdict
+from inquiry_svc.inquiries import AXES, Label, Model, Text, Verdict
 
 Field: TypeAlias = Literal["subject", "body"]
+Contest: TypeAlias = tuple[str, str]
+"""A label and the one that it is held against."""
 
 TOLERANCE: Final = 1e-3
 """How far the parts may be from the margin: one may be a sum of single-precision numbers, the other a logarithm."""
@@ -70,6 +73,17 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one of several models said, where the answer is made of theirs."""
+
+    model: Model
+    label: Label
+    """The likeliest by itself."""
+    weight: float
+    """Its part of the margin: those of all opinions make it up, another way than words and features do."""
+
+
+@dataclass(frozen=True, slots=True)
 class AxisExplanation:
     label: Label
     runner_up: Label
@@ -84,6 +98,8 @@ class AxisExplanation:
     """What can be laid on no word and no feature, or is too little to be named."""
     flip: Flip | None = None
     """None when no cut that was tried changes the label."""
+    opinions: tuple[Opinion, ...] = ()
+    """Whose answer it is, where it is not the model's own: one that stands as it is, or those that are joined."""
 
     @property
     def total(self) -> float:
@@ -110,11 +126,17 @@ class Explanation:
     """One for each of `AXES`, in their order."""
 
 
-def contest(verdict: Verdict, axis: str) -> tuple[Label, Label]:
-    """The label of an axis and its runner-up; of equals the first of `AXES`."""
+def contest(verdict: Verdict, axis: str, between: Contest | None = None) -> tuple[Label, Label]:
+    """The label of an axis and its runner-up, of equals the first of `AXES`; or the two that are named."""
     scores = scores_of(verdict, axis)
-    label, runner_up = sorted(scores, key=lambda name: -scores[name])[:2]
+    label, runner_up = between or sorted(scores, key=lambda name: -scores[name])[:2]
     return Label(label, scores[label]), Label(runner_up, scores[runner_up])
+
+
+def contests(verdict: Verdict) -> dict[str, Contest]:
+    """Of each axis the label and its runner-up."""
+    found = {axis: contest(verdict, axis) for axis in AXES}
+    return {axis: (label.label, runner_up.label) for axis, (label, runner_up) in found.items()}
 
 
 def margin_between(verdict: Verdict, axis: str, label: str, runner_up: str) -> float:
@@ -128,3 +150,20 @@ def scores_of(verdict: Verdict, axis: str) -> dict[str, float]:
     """The probability of each label of an axis."""
     first = sum(len(AXES[name]) for name in takewhile(lambda name: name != axis, AXES))
     return dict(zip(AXES[axis], verdict.scores[first:], strict=False))
+
+
+@runtime_checkable
+class Weigher(Protocol):
+    """What an explainer may be able to do besides: lend its reasons to an answer that is made of its own and another's.
+
+    Both are called as `contracts.Explainer.explain` is.
+    """
+
+    async def weigh(self, text: Text, contests: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+        """For each axis named the margin of the first label over the second, whichever it says are the likeliest.
+
+        Made up as in `explain`; nothing has been left out yet.
+        """
+
+    async def judge(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        """What `classify` says, without holding it up; of the first ones alone where all would take above a second."""

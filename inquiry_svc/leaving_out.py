@@ -6,8 +6,9 @@ others; what happens without the word is another question, and is answered here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from inquiry_svc.explanations import AxisExplanation, Flip, Span, Words, contest, margin_between
@@ -32,15 +33,50 @@ def leave_out(text: Text, spans: Iterable[Span]) -> Text:
 
 
 def tried(text: Text, axes: Mapping[str, AxisExplanation], classify: Classify) -> dict[str, AxisExplanation]:
-    """The explanations with `alone` and `flip` filled in. `classify` is called once, with some dozens of texts."""
-    most = MAX_CHARACTERS // (len(text.subject) + len(text.body) + 1)
-    cuts = list(dict.fromkeys(_cuts(axes.values())))[:most]
-    texts = [leave_out(text, spans) for spans in cuts]
-    verdicts = dict(zip(cuts, classify(texts), strict=True)) if cuts else {}
-    return {axis: _judged(axis, explained, verdicts) for axis, explained in axes.items()}
+    """The explanations with `alone` and `flip` filled in. `classify` is called once, with some dozens of texts.
+
+    The first ones matter most: one to whom all of them are too much may leave the others unanswered.
+    """
+    trials = trials_of(text, axes)
+    return trials.judged(classify(trials.texts) if trials.cuts else [])
 
 
 _Cut = tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """For who can't be asked in one call: what to ask, and what to make of the answers."""
+
+    text: Text
+    axes: Mapping[str, AxisExplanation]
+    cuts: Sequence[_Cut]
+
+    @property
+    def texts(self) -> list[Text]:
+        """Those that matter most come first."""
+        return [leave_out(self.text, spans) for spans in self.cuts]
+
+    def judged(self, verdicts: Sequence[Verdict | None]) -> dict[str, AxisExplanation]:
+        """As `tried`. A verdict for each of the first texts, in order; None where there is none."""
+        known = {spans: found for spans, found in zip(self.cuts, verdicts, strict=False) if found is not None}
+        return {axis: _judged(axis, explained, known) for axis, explained in self.axes.items()}
+
+
+def trials_of(text: Text, axes: Mapping[str, AxisExplanation]) -> Trials:
+    most = MAX_CHARACTERS // (len(text.subject) + len(text.body) + 1)
+    return Trials(text, axes, list(dict.fromkeys(_cuts(axes.values())))[:most])
+
+
+def borne_out(explained: AxisExplanation) -> AxisExplanation:
+    """With only the words without which the margin moves as they weigh; what the others weigh goes into the rest.
+
+    For a model that reads each word in the light of all others, so that a share of the margin may not be what the word
+    does.
+    """
+    kept = tuple(words for words in explained.words if words.alone is not None and words.alone * words.weight > 0)
+    left = math.fsum(words.weight for words in explained.words) - math.fsum(words.weight for words in kept)
+    return replace(explained, words=kept, rest=explained.rest + left)
 
 
 def _cuts(axes: Iterable[AxisExplanation]) -> Iterable[_Cut]:
@@ -69,8 +105,8 @@ def _judged(axis: str, explained: AxisExplanation, verdicts: Mapping[_Cut, Verdi
             verdicts[words.spans], axis, explained.label.label, explained.runner_up.label
         )
 
-    named = tuple(replace(words, alone=alone(words)) for words in explained.words[:NAMED])
-    return replace(explained, words=named + explained.words[NAMED:], flip=_flip(axis, explained, verdicts))
+    words = tuple(replace(words, alone=alone(words)) for words in explained.words)
+    return replace(explained, words=words, flip=_flip(axis, explained, verdicts))
 
 
 def _flip(axis: str, explained: AxisExplanation, verdicts: Mapping[_Cut, Verdict]) -> Flip | None:

@@ -259,7 +259,8 @@ async def open_service(
         )
         begin_with(fallback.model, metrics, role="fallback")
         metrics.series(WORKERS_RUNNING).set(1)
-        explaining = Explaining(swapper.open_models, fallback, metrics=metrics, timeout_s=settings.classifier.timeout_s)
+        explain_timeout_s = settings.classifier.explain_timeout_s
+        explaining = Explaining(swapper.open_models, fallback, metrics=metrics, timeout_s=explain_timeout_s)
         canary = Canary(swapper, registry, settings.models, metrics)
         sources = Sources(
             opened_sources,

@@ -106,6 +106,8 @@ class ClassifierSettings:
     fallback: str = "keyword"
     """Answers when the provider fails; such answers say `degraded`."""
     timeout_s: Seconds = 1.0
+    explain_timeout_s: Seconds = 5.0
+    """For saying why, which nobody's inquiry waits for."""
     rest_s: Seconds = 5.0
     """After a time-out the provider is left alone for so long."""
 

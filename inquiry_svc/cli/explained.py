@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from inquiry_svc.explanations import AxisExplanation, Explanation, Field, Span
+from inquiry_svc.explanations import AxisExplanation, Explanation, Field, Opinion, Span
 from inquiry_svc.inquiries import Text
 
 _ROWS = 12
@@ -22,6 +22,8 @@ def lines_of(text: Text, explanation: Explanation, *, in_colour: bool) -> Iterat
     """Some lines for each axis. In colour, green spoke for the label and red for its runner-up."""
     for axis, explained in explanation.axes.items():
         yield f"  {axis}: {_sum_of(explained)}"
+        if explained.opinions:
+            yield f"    by {' and '.join(map(_said, explained.opinions))}"
         yield from (f"    {line}" for line in (_coloured(text, explained) if in_colour else _table(explained)))
         if explained.flip is not None:
             without = ", ".join(f'"{printable(words)}"' for words in explained.flip.left_out)
@@ -40,6 +42,10 @@ def _sum_of(explained: AxisExplanation) -> str:
         f"{label.label} {label.confidence:.2f} over {runner_up.label} {runner_up.confidence:.2f}, "
         f"margin {explained.margin:.2f} = {', '.join(f'{name} {weight:+.2f}' for name, weight in parts.items())}"
     )
+
+
+def _said(opinion: Opinion) -> str:
+    return f"{opinion.model.name}, {opinion.label.label} {opinion.label.confidence:.2f} ({opinion.weight:+.2f})"
 
 
 # On a terminal

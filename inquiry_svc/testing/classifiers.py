@@ -7,8 +7,8 @@
                 yield classifier
 
 How right its answers are is not asked here: `inquiry-svc evaluate` tells. One that can say why inherits
-`ExplainerContract` too, one that knows its training `ProfiledContract`, with the same fixture; one whose models are
-folders is tried by `model_folders` besides.
+`ExplainerContract` too, one that lends its reasons to others `WeigherContract`, one that knows its training
+`ProfiledContract`, with the same fixture; one whose models are folders is tried by `model_folders` besides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from inquiry_svc.contracts import Classifier, Explainer, Profiled
 from inquiry_svc.explanations import TOLERANCE as EXPLANATION_TOLERANCE
-from inquiry_svc.explanations import Explanation, contest, margin_between
+from inquiry_svc.explanations import Explanation, Weigher, contest, margin_between
 from inquiry_svc.inquiries import AXES, Text, Verdict
 from inquiry_svc.leaving_out import NAMED, leave_out
 from inquiry_svc.measures import MEASURES, words_of
@@ -182,6 +182,42 @@ class ExplainerContract:
         for text in ORDINARY:
             assert (await explained(classifier, text)).model == classifier.model
         assert await classifier.classify(ORDINARY) == before
+
+
+class WeigherContract:
+    """Inherit it beside `ExplainerContract`."""
+
+    @pytest.fixture
+    async def classifier(self) -> Classifier:
+        raise NotImplementedError("override the fixture `classifier`")
+
+    async def test_between_any_two_labels_its_weights_add_up_to_its_margin(self, classifier: Classifier) -> None:
+        assert isinstance(classifier, Weigher), "it has no `weigh`: see `inquiry_svc.explanations.Weigher`"
+        for place, text in enumerate(ORDINARY):
+            (verdict,) = await classifier.classify([text])
+            for other in range(1, 3):
+                between = {
+                    axis: (labels[place % len(labels)], labels[(place + other) % len(labels)])
+                    for axis, labels in AXES.items()
+                }
+                found = await classifier.weigh(text, between)
+                assert list(found) == list(AXES)
+                for axis, each in found.items():
+                    assert (each.label.label, each.runner_up.label) == between[axis]
+                    assert abs(each.margin - margin_between(verdict, axis, *between[axis])) <= EXPLANATION_TOLERANCE
+                    assert abs(each.total - each.margin) <= EXPLANATION_TOLERANCE, axis
+
+    async def test_it_weighs_the_axes_named_alone(self, classifier: Classifier) -> None:
+        assert isinstance(classifier, Weigher)
+        assert list(await classifier.weigh(ORDINARY[0], {"sentiment": ("neutral", "positive")})) == ["sentiment"]
+
+    async def test_what_it_judges_aside_it_judges_as_it_classifies(self, classifier: Classifier) -> None:
+        assert isinstance(classifier, Weigher)
+        for texts in (ORDINARY, [ODD["10,000 characters"]], [ORDINARY[1]] * 200):
+            aside, classified = await classifier.judge(texts), await classifier.classify(texts)
+            assert 1 <= len(aside) <= len(texts)
+            for one, other in zip(aside, classified, strict=False):
+                assert_same(one, other)
 
 
 class ProfiledContract:

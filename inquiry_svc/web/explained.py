@@ -57,6 +57,15 @@ def _axis(explained: AxisExplanation) -> out.AxisExplanationOut:
         ),
         rest=explained.rest,
         flip=None if explained.flip is None else _flip(explained.flip),
+        opinions=tuple(
+            out.OpinionOut(
+                model=model_out(each.model),
+                label=each.label.label,
+                confidence=each.label.confidence,
+                weight=each.weight,
+            )
+            for each in explained.opinions
+        ),
     )
 
 

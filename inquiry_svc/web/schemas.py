@@ -167,6 +167,15 @@ class FlipOut(Outgoing):
     confidence: Confidence
 
 
+class OpinionOut(Outgoing):
+    """What one of several models said by itself; the weights of all of them make up the margin."""
+
+    model: ModelOut
+    label: str
+    confidence: Confidence
+    weight: Weight
+
+
 class AxisExplanationOut(Outgoing):
     """margin = base + weights of the words + weights of the surface features + rest."""
 
@@ -180,6 +189,10 @@ class AxisExplanationOut(Outgoing):
     surface: tuple[SurfaceFeatureOut, ...]
     rest: Annotated[float, Meta(description="What can be laid on no word, and the words that are not listed.")]
     flip: FlipOut | None
+    opinions: Annotated[
+        tuple[OpinionOut, ...],
+        Meta(description="Whose answer it is where a model asks others: one whose stands, or those joined."),
+    ]
 
 
 class ExplanationOut(Outgoing):

@@ -74,6 +74,17 @@ def test_classify_says_why_in_a_table() -> None:
     assert not {"\x1b", "\u202e", "\udce9"} & set(out)
 
 
+def test_classify_says_whose_answer_it_is_that_it_gives_reasons_for() -> None:
+    cascade = {"PROVIDER": "cascade", "CASCADE__SECOND": "keyword", "CASCADE__BELOW": "1"}
+    environ = {f"INQUIRY_CLASSIFIER__{name}": value for name, value in cascade.items()}
+    code, out, err = run_command("classify", "--explain", CHARGED, environ=environ)
+    assert (code, err) == (0, "")
+    by = [line for line in out.splitlines() if line.startswith("    by ")]
+    said = r", \w+ \d\.\d\d \([+-]\d\.\d\d\)"
+    assert re.fullmatch(rf"    by xgboost{said} and keyword{said}", by[0])
+    assert re.fullmatch(rf"    by xgboost{said}", by[2]), "of urgency the second is not asked"
+
+
 def test_classify_says_why_in_colour_on_a_terminal() -> None:
     ours, theirs = os.openpty()
     command = [COMMAND, "classify", "--explain", "URGENT: \x1b[5m the site is down, asap"]

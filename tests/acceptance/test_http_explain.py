@@ -32,10 +32,16 @@ SENT: Final = {**CHARGED, "sender_email": "ana@example.org"}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(params=["keyword", "xgboost"], scope="module", loop_scope="module")
+@pytest_asyncio.fixture(params=["keyword", "xgboost", "cascade"], scope="module", loop_scope="module")
 async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
-    """One for all tests here: none of them changes what another sees."""
-    async with running_service({"classifier.provider": request.param}) as running:
+    """One for all tests here: none of them changes what another sees. The cascade joins all that it says."""
+    settings = {
+        "classifier.provider": request.param,
+        "classifier.cascade.second": "keyword",
+        "classifier.cascade.below": 1.0,
+        "classifier.cascade.axes": list(AXES),
+    }
+    async with running_service(settings) as running:
         yield running
 
 
@@ -73,8 +79,13 @@ def _check_axis(explanation: dict[str, Any], axis: str) -> None:
     explained = explanation[axis]
     assert list(explained) == [
         *("label", "confidence", "runner_up", "runner_up_confidence", "margin", "base", "words", "surface", "rest"),
-        "flip",
+        *("flip", "opinions"),
     ]
+    if explanation["model"]["name"] == "cascade":
+        assert [opinion["model"]["name"] for opinion in explained["opinions"]] == ["xgboost", "keyword"]
+        assert math.fsum(opinion["weight"] for opinion in explained["opinions"]) == pytest.approx(explained["margin"])
+    else:
+        assert explained["opinions"] == []
     assert explained["margin"] == pytest.approx(math.log(explained["confidence"] / explained["runner_up_confidence"]))
     parts = [part["weight"] for part in (*explained["words"], *explained["surface"])]
     assert math.fsum([explained["base"], *parts, explained["rest"]]) == pytest.approx(explained["margin"], abs=1e-3)

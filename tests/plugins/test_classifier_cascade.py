@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,21 +15,31 @@ from typing import Any
 import pytest
 
 from inquiry_svc.config import load_settings
-from inquiry_svc.contracts import Classifier, Host, NoSettings, Profiled, Provider
+from inquiry_svc.contracts import Classifier, Explainer, Host, NoSettings, Provider
 from inquiry_svc.errors import CannotExplain, ConfigurationError, Unavailable
+from inquiry_svc.explanations import AxisExplanation, Span, Weigher, Words, margin_between
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import Text, Verdict
+from inquiry_svc.inquiries import AXES, Text, Verdict
 from inquiry_svc.labelled import read_labelled
+from inquiry_svc.leaving_out import leave_out
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, build_manager
 from inquiry_svc.reviewing import own_thresholds
-from inquiry_svc.testing.classifiers import ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
+from inquiry_svc.testing.classifiers import (
+    ORDINARY,
+    ClassifierContract,
+    ExplainerContract,
+    ProfiledContract,
+    assert_explains,
+)
 from inquiry_svc.testing.providers import Classify, FunctionClassifier
 from inquiry_svc.testing.running import running_service
 from inquiry_svc_plugins.classifiers import cascade
 from inquiry_svc_plugins.classifiers.cascade import DEGRADED, TEXTS, CascadeClassifier, CascadeSettings
-from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL
+from inquiry_svc_plugins.classifiers.cascade.explaining import together
+from inquiry_svc_plugins.classifiers.keyword import open_keyword
+from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL, XgboostSettings, open_xgboost
 
 JUDGING = PACKAGED_MODEL.with_name("corpus") / "judging" / "judging-1.jsonl"
 
@@ -49,6 +60,17 @@ class TestQuickThenKeyword(ClassifierContract, ProfiledContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with opened(tmp_path, second="keyword", below=0.8) as classifier:
+            yield classifier
+
+
+class TestJoined(ClassifierContract, ExplainerContract):
+    @pytest.fixture(autouse=True)
+    def even_without_evidence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cascade, "ENOUGH_EVIDENCE", 0.0)
+
+    @pytest.fixture
+    async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
+        async with opened(tmp_path, second="keyword", below=0.9, axes=tuple(AXES)) as classifier:
             yield classifier
 
 
@@ -246,35 +268,179 @@ async def test_thresholds_of_review_are_the_firsts(tmp_path: Path) -> None:
     assert own_thresholds(made([])[0]) == {}
 
 
-async def test_the_answer_of_each_axis_is_explained_by_whose_it_is(tmp_path: Path) -> None:
-    rows = read_labelled([JUDGING])[:60]
-    async with (
-        opened(tmp_path, second="keyword", below=0.8, weights=(0.0, 1.0)) as classifier,
-        opened(tmp_path, second="keyword", below=0.0) as quick,
-    ):
-        assert isinstance(classifier, Profiled)
-        went_on = 0
+async def test_an_answer_that_stands_is_explained_by_whose_it_is(tmp_path: Path) -> None:
+    rows = read_labelled([JUDGING])[:40]
+    async with opened(tmp_path, second="keyword", below=0.8, weights=(0.0, 1.0)) as classifier:
+        assert isinstance(classifier, Explainer)
+        by: Counter[tuple[str, ...]] = Counter()
         for row in rows:
-            (found,), (first,) = await classifier.classify([row.text]), await quick.classify([row.text])
-            explanation = await classifier.explain(row.text)  # type: ignore[attr-defined]
-            assert explanation.model == classifier.model
+            (found,) = await classifier.classify([row.text])
+            explanation = await classifier.explain(row.text)
+            assert_explains(explanation, row.text, found)
+            for each in explanation.axes.values():
+                assert [opinion.weight for opinion in each.opinions] == pytest.approx([each.margin])
+                assert each.opinions[0].label == each.label
+                by[tuple(opinion.model.name for opinion in each.opinions)] += 1
+        assert set(by) == {("xgboost",), ("keyword",)}
+
+
+async def test_the_words_and_features_of_a_joined_answer_weigh_what_both_give_them(tmp_path: Path) -> None:
+    joined = 0
+    async with (
+        opened(tmp_path, second="keyword", below=0.8) as classifier,
+        open_xgboost(XgboostSettings(), Host(tmp_path, Metrics())) as first,
+        open_keyword(NoSettings(), Host(tmp_path, Metrics())) as second,
+    ):
+        assert isinstance(classifier, Explainer)
+        assert isinstance(first, Weigher)
+        assert isinstance(second, Weigher)
+        for row in read_labelled([JUDGING])[:60]:
+            explanation = await classifier.explain(row.text)
+            (found,) = await classifier.classify([row.text])
+            assert_explains(explanation, row.text, found)
             for axis, each in explanation.axes.items():
-                assert each.label == getattr(found, axis), axis
-                assert each.total == pytest.approx(each.margin, abs=1e-3)
-            went_on += found.category != first.category
-        assert 0 < went_on < len(rows)
+                if len(each.opinions) == 1:
+                    continue
+                joined += 1
+                assert sum(opinion.weight for opinion in each.opinions) == pytest.approx(each.margin)
+                between = {axis: (each.label.label, each.runner_up.label)}
+                by_first = (await first.weigh(row.text, between))[axis]
+                by_second = (await second.weigh(row.text, between))[axis]
+                assert each.base == pytest.approx(0.7 * by_first.base + 0.45 * by_second.base)
+                assert [feature.weight for feature in each.surface] == pytest.approx(
+                    [0.7 * feature.weight for feature in by_first.surface]
+                )
+                for words in each.words:
+                    assert words.weight == pytest.approx(inside(words, by_first, 0.7) + inside(words, by_second, 0.45))
+                    assert words.alone is not None
+                    assert words.alone * words.weight > 0, "what is named does what it says"
+    assert joined > 10
 
 
-async def test_an_answer_by_one_that_cannot_say_why_is_not_explained() -> None:
-    classifier, _, _ = made([verdict(0.5)], weights=(0.0, 1.0))
-    with pytest.raises(CannotExplain, match="'function'"):
+def inside(words: Words, explained: AxisExplanation, power: float) -> float:
+    """What the words at these places weigh together, and those inside of them."""
+
+    def places(each: Words) -> set[tuple[str, int]]:
+        return {(span.field, place) for span in each.spans for place in range(span.start, span.end)}
+
+    return sum(power * each.weight for each in explained.words if places(each) <= places(words))
+
+
+async def test_what_is_left_out_is_judged_by_the_cascade_and_nothing_of_it_is_counted(tmp_path: Path) -> None:
+    metrics = Metrics(cascade.register_metrics())
+    host = Host(tmp_path, metrics)
+    async with open_xgboost(XgboostSettings(), host) as first, open_keyword(NoSettings(), host) as second:
+        classifier = CascadeClassifier(first, second, CascadeSettings(below=0.9), metrics)
+        flips = 0
+        for text in ORDINARY:
+            explanation = await classifier.explain(text)
+            assert counted(metrics) == {}
+            for axis, each in explanation.axes.items():
+                if each.flip is not None:
+                    (found,) = await classifier.classify([leave_out(text, each.flip.spans)])
+                    assert getattr(found, axis) == each.flip.label
+                    flips += 1
+            metrics = Metrics(cascade.register_metrics())
+            classifier = CascadeClassifier(first, second, CascadeSettings(below=0.9), metrics)
+        assert flips
+
+
+async def test_of_a_second_that_cannot_say_why_its_part_is_one_line(tmp_path: Path) -> None:
+    async with open_keyword(NoSettings(), Host(tmp_path, Metrics())) as first:
+        settings = CascadeSettings(below=1.0, axes=("category",))
+        classifier = CascadeClassifier(
+            first, FunctionClassifier(says_sales), settings, Metrics(cascade.register_metrics())
+        )
+        text = Text("", "Where is my invoice?")
+        explanation = await classifier.explain(text)
+        (found,) = await classifier.classify([text])
+    assert_explains(explanation, text, found)
+    category = explanation.axes["category"]
+    (line,) = category.surface
+    assert (category.label.label, category.runner_up.label) == ("sales", "billing")
+    assert (line.name, line.value) == ("second opinion", SURE_OF_SALES.category.confidence)
+    assert line.weight == pytest.approx(0.45 * margin_between(SURE_OF_SALES, "category", "sales", "billing"))
+    assert [words.text for words in category.words] == ["invoice"]
+    assert [opinion.model.name for opinion in category.opinions] == ["keyword", "function"]
+    assert explanation.axes["sentiment"].surface == ()
+
+
+async def test_where_the_second_rules_a_label_out_the_weights_of_the_joined_answer_add_up(tmp_path: Path) -> None:
+    never_billing = Verdict.from_scores([0.2, 0.0, 0.2, 0.2, 0.2, 0.2, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+    async def rules_out(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return [never_billing for _ in texts]
+
+    async with open_xgboost(XgboostSettings(), Host(tmp_path, Metrics())) as first:
+        settings = CascadeSettings(below=1.0, axes=("category", "sentiment", "urgency"))
+        classifier = CascadeClassifier(
+            first, FunctionClassifier(rules_out), settings, Metrics(cascade.register_metrics())
+        )
+        for text in ORDINARY:
+            (found,) = await classifier.classify([text])
+            assert_explains(await classifier.explain(text), text, found)
+
+
+async def test_an_answer_by_those_that_cannot_say_why_is_not_explained() -> None:
+    for settings in ({"weights": (0.0, 1.0)}, {}, {"below": 0.0}):
+        classifier, _, _ = made([verdict(0.5)], **settings)
+        with pytest.raises(CannotExplain, match="about category is by 'function'"):
+            await classifier.explain(numbered(1)[0])
+
+
+async def test_where_the_second_is_away_there_is_no_explanation_for_now() -> None:
+    async def hangs(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return await asyncio.Future()
+
+    classifier, _, _ = made([verdict(0.5)], hangs, timeout_s=0.02)
+    with pytest.raises(Unavailable, match="no answer within"):
         await classifier.explain(numbered(1)[0])
 
 
-async def test_an_answer_joined_from_both_is_not_explained_and_says_of_which_axes() -> None:
-    classifier, _, _ = made([verdict(0.5)])
-    with pytest.raises(CannotExplain, match="about category is joined"):
-        await classifier.explain(numbered(1)[0])
+async def test_one_that_cannot_be_asked_aside_is_asked_by_turns() -> None:
+    running, most = 0, 0
+
+    async def one_at_a_time(texts: Sequence[Text]) -> Sequence[Verdict]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return [verdict(0.9) for _ in texts]
+
+    classifier = CascadeClassifier(
+        FunctionClassifier(one_at_a_time),
+        FunctionClassifier(says_sales),
+        CascadeSettings(),
+        Metrics(cascade.register_metrics()),
+    )
+    asked = [classifier.classify(numbered(2)), *(classifier.explain(numbered(1)[0]) for _ in range(3))]
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert most == 1
+
+
+def words_at(weight: float, *spans: tuple[int, int]) -> Words:
+    return Words("-", weight, tuple(Span("body", start, end) for start, end in spans))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([words_at(1, (0, 4)), words_at(2, (0, 4))], {((0, 4),): 3}),
+        ([words_at(1, (0, 4)), words_at(2, (5, 9)), words_at(4, (0, 9))], {((0, 9),): 7}),
+        ([words_at(1, (0, 4), (9, 13)), words_at(2, (0, 4))], {((0, 4), (9, 13)): 3}),
+        ([words_at(1, (3, 4), (9, 10)), words_at(2, (0, 6))], {((0, 6),): 2, ((3, 4), (9, 10)): 1}),
+        ([words_at(1, (0, 4)), words_at(2, (3, 6))], {((0, 4),): 1, ((3, 6),): 2}),
+        ([words_at(1, (0, 4)), words_at(-1, (0, 4))], {}),
+    ],
+    ids=["one place", "in a phrase", "at one of its places", "elsewhere too", "overlapping", "to nothing"],
+)
+def test_words_are_added_up_where_one_stands_only_inside_the_other(
+    given: list[Words], expected: dict[tuple[tuple[int, int], ...], float]
+) -> None:
+    for order in (given, given[::-1]):
+        found = {tuple((span.start, span.end) for span in each.spans): each.weight for each in together(order)}
+        assert found == expected
 
 
 class Slow:

@@ -12,11 +12,11 @@ import pytest
 from inquiry_svc.contracts import Classifier, Host, NoSettings
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.testing.classifiers import ClassifierContract, ExplainerContract
+from inquiry_svc.testing.classifiers import ClassifierContract, ExplainerContract, WeigherContract
 from inquiry_svc_plugins.classifiers import keyword
 
 
-class TestKeyword(ClassifierContract, ExplainerContract):
+class TestKeyword(ClassifierContract, ExplainerContract, WeigherContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with keyword.open_keyword(NoSettings(), Host(tmp_path, Metrics())) as classifier:

@@ -22,7 +22,14 @@ from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.reviewing import ReviewPolicy
 from inquiry_svc.settings import ReviewSettings
-from inquiry_svc.testing.classifiers import ODD, ORDINARY, ClassifierContract, ExplainerContract, ProfiledContract
+from inquiry_svc.testing.classifiers import (
+    ODD,
+    ORDINARY,
+    ClassifierContract,
+    ExplainerContract,
+    ProfiledContract,
+    WeigherContract,
+)
 from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
@@ -31,7 +38,7 @@ from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_mode
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 
 
-class TestXgboost(ClassifierContract, ExplainerContract, ProfiledContract):
+class TestXgboost(ClassifierContract, ExplainerContract, WeigherContract, ProfiledContract):
     @pytest.fixture
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())) as classifier:

@@ -23,7 +23,16 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from inquiry_svc.contracts import Classifier, Host, NoSettings, Provider
-from inquiry_svc.explanations import AxisExplanation, Explanation, Span, Words, contest, margin_between
+from inquiry_svc.explanations import (
+    AxisExplanation,
+    Contest,
+    Explanation,
+    Span,
+    Words,
+    contest,
+    contests,
+    margin_between,
+)
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.leaving_out import tried
@@ -155,6 +164,12 @@ class KeywordClassifier:
     async def explain(self, text: Text) -> Explanation:
         return await asyncio.to_thread(self._explain, text)
 
+    async def weigh(self, text: Text, contests: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+        return await asyncio.to_thread(self._weigh, text, contests)
+
+    async def judge(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        return await asyncio.to_thread(self._judge, texts)
+
     def _read(self, text: Text) -> Verdict:
         counts = self._count(set(self._pattern.findall(_lowered(text))))
         scores: list[float] = []
@@ -172,15 +187,19 @@ class KeywordClassifier:
         return counts
 
     def _explain(self, text: Text) -> Explanation:
-        verdict = self._read(text)
-        places = self._places(text)
-        axes = {axis: self._contest(axis, verdict, text, places) for axis in AXES}
-        return Explanation(self._model, tried(text, axes, lambda texts: list(map(self._read, texts))))
+        return Explanation(self._model, tried(text, self._weigh(text, contests(self._read(text))), self._judge))
+
+    def _judge(self, texts: Sequence[Text]) -> list[Verdict]:
+        return list(map(self._read, texts))
+
+    def _weigh(self, text: Text, between: Mapping[str, Contest]) -> dict[str, AxisExplanation]:
+        verdict, places = self._read(text), self._places(text)
+        return {axis: self._contest(axis, labels, verdict, text, places) for axis, labels in between.items()}
 
     def _contest(
-        self, axis: str, verdict: Verdict, text: Text, places: Mapping[str, tuple[Span, ...]]
+        self, axis: str, between: Contest, verdict: Verdict, text: Text, places: Mapping[str, tuple[Span, ...]]
     ) -> AxisExplanation:
-        label, runner_up = contest(verdict, axis)
+        label, runner_up = contest(verdict, axis, between)
         counts = self._count(places)
         words = []
         for word, spans in places.items():

@@ -42,10 +42,10 @@ class MinilmModel:
         for text in texts:
             content = (text.subject, text.body)
             if content not in found and not given_up():
-                found[content] = self._verdict(self.encoder.embed(text))
+                found[content] = self.verdict(self.encoder.embed(text))
         return [found[text.subject, text.body] for text in texts if (text.subject, text.body) in found]
 
-    def _verdict(self, embedding: NDArray[np.float32]) -> Verdict:
+    def verdict(self, embedding: NDArray[np.float32]) -> Verdict:
         scores: list[float] = []
         for axis in AXES:
             margins = (self.weights[axis][:, :-1] @ embedding + self.weights[axis][:, -1]).astype(np.float64)

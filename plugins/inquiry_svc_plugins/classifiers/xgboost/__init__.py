@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from inquiry_svc.contracts import Classifier, Host, Provider
-from inquiry_svc.explanations import Explanation
+from inquiry_svc.explanations import AxisExplanation, Contest, Explanation
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Model, Text, Verdict
 from inquiry_svc.labelled import LabelledText
@@ -70,11 +70,25 @@ class XgboostClassifier:
     async def explain(self, text: Text) -> Explanation:
         return await asyncio.get_running_loop().run_in_executor(self._explaining_thread, _explain, self._model, text)
 
+    async def weigh(self, text: Text, contests: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._explaining_thread, _weigh, self._model, text, contests
+        )
+
+    async def judge(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        return await asyncio.get_running_loop().run_in_executor(self._explaining_thread, self._model.verdicts, texts)
+
 
 def _explain(model: TriageModel, text: Text) -> Explanation:
     from inquiry_svc_plugins.classifiers.xgboost.explaining import explain
 
     return explain(model, text)
+
+
+def _weigh(model: TriageModel, text: Text, contests: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+    from inquiry_svc_plugins.classifiers.xgboost.explaining import weigh
+
+    return weigh(model, text, contests)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ goes to the words counted; and a token stands where `places.py` says. Nothing of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from inquiry_svc.explanations import (
     AxisExplanation,
+    Contest,
     Explanation,
     Span,
     SurfaceFeature,
     Words,
     contest,
+    contests,
     margin_between,
 )
 from inquiry_svc.inquiries import AXES, Text, Verdict
@@ -64,22 +66,24 @@ def explain(model: TriageModel, text: Text) -> Explanation:
     return Explanation(model.identity, tried(text, weigh(model, text), model.verdicts))
 
 
-def weigh(model: TriageModel, text: Text) -> dict[str, AxisExplanation]:
-    """The weights alone: nothing has been left out yet."""
+def weigh(model: TriageModel, text: Text, between: Mapping[str, Contest] | None = None) -> dict[str, AxisExplanation]:
+    """The weights alone: nothing has been left out yet. Of the axes named, between the labels named; else of all."""
     features = extract([text])
     runs = runs_of(text)
     tokens = token_scores(runs, features, model.linear)
     base = forest_inputs(model.linear.bias[None], _empty_surface())[:, 0]
     whole = forest_inputs(model.linear.scores(features), features.surface)[:, 0]
+    (verdict,) = model.verdicts([text])
     read = _Read(
         text=text,
-        verdict=model.verdicts([text])[0],
+        verdict=verdict,
         spans=runs.spans,
         tokens=tokens,
         base=base,
         states=_states(base, whole, tokens.adds),
     )
-    return {axis: _weigh_axis(model, axis, read) for axis in AXES}
+    wanted = contests(verdict) if between is None else between
+    return {axis: _weigh_axis(model, axis, labels, read) for axis, labels in wanted.items()}
 
 
 @cache
@@ -105,8 +109,8 @@ def _down(adds: Floats) -> Floats:
     return np.minimum(adds, 0.0)
 
 
-def _weigh_axis(model: TriageModel, axis: str, read: _Read) -> AxisExplanation:
-    label, runner_up = contest(read.verdict, axis)
+def _weigh_axis(model: TriageModel, axis: str, between: Contest, read: _Read) -> AxisExplanation:
+    label, runner_up = contest(read.verdict, axis, between)
     places = [AXES[axis].index(each.label) for each in (label, runner_up)]
     forest = model.forests[axis]
     temperature = model.temperatures[axis] / float(weight_of(read.verdict.evidence))

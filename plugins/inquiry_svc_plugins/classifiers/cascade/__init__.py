@@ -5,8 +5,8 @@ about, the answers of both are joined where the first was less sure than `below`
 too little to go by does not go on: the first knows that it doesn't know, and the second might not. Where the second
 fails or has no time left, the first's answer stands and says that it is degraded.
 
-An explanation is, axis by axis, that of the classifier whose answer stands; what it says of words left out is what that
-classifier would say without them. Of an answer joined from both there is none.
+An explanation says, axis by axis, whose the answer is, and is made of their reasons: see `explaining.py`. What it says
+of words left out is what the cascade would say without them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from inquiry_svc.contracts import Cautious, Classifier, Explainer, Host, Profiled, Provider
-from inquiry_svc.errors import CannotExplain, Unavailable
-from inquiry_svc.explanations import AxisExplanation, Explanation, scores_of
+from inquiry_svc.contracts import Cautious, Classifier, Host, Profiled, Provider
+from inquiry_svc.errors import Unavailable
+from inquiry_svc.explanations import AxisExplanation, Contest, Explanation, Weigher, contests, scores_of
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc.leaving_out import borne_out, trials_of
 from inquiry_svc.metrics import Counter, Metric, Metrics
 from inquiry_svc.profiles import Profile
 from inquiry_svc.settings import Seconds, Share
+from inquiry_svc_plugins.classifiers.cascade.explaining import ALONE, LEAST, Part, made_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +43,6 @@ ENOUGH_EVIDENCE: Final = 0.5
 AT_ONCE: Final = 4
 """Texts in one call of the second: what is answered when its time is up counts."""
 DEGRADED: Final = ("second classifier",)
-_LEAST: Final = 1e-6
-"""No probability counts as less: one that is wrongly sure must not outvote the other whatever it says."""
 
 TEXTS: Final = Counter(
     "cascade_texts_total",
@@ -74,10 +75,40 @@ class CascadeSettings:
     """A second that did not answer at all in that time is left alone for so long."""
 
 
+class Member:
+    """One of the two, asked by turns, since its contract promises it one call at a time; or aside, where it can be."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self._turn = asyncio.Lock()
+
+    @property
+    def model(self) -> Model:
+        return self.classifier.model
+
+    async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        async with self._turn:
+            return await self.classifier.classify(texts)
+
+    async def verdict(self, text: Text) -> Verdict:
+        """For an explanation."""
+        aside = isinstance(self.classifier, Weigher)
+        (verdict,) = await (self.judge([text]) if aside else self.classify([text]))
+        return verdict
+
+    async def judge(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        """Aside, of the first texts as many as it will; of none where it can't."""
+        return await self.classifier.judge(texts) if isinstance(self.classifier, Weigher) else []
+
+    async def weigh(self, text: Text, between: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+        """Nothing where it can't."""
+        return await self.classifier.weigh(text, between) if isinstance(self.classifier, Weigher) else {}
+
+
 class CascadeClassifier:
     def __init__(self, first: Classifier, second: Classifier, settings: CascadeSettings, metrics: Metrics) -> None:
-        self._first = first
-        self._second = second
+        self._first = Member(first)
+        self._second = Member(second)
         self._settings = settings
         self._resting_until = -1.0
         self._texts = {result: metrics.series(TEXTS, result=result) for result in TEXTS.labels["result"] or ()}
@@ -91,7 +122,8 @@ class CascadeClassifier:
 
     @property
     def profile(self) -> Profile | None:
-        return self._first.profile if isinstance(self._first, Profiled) else None
+        first = self._first.classifier
+        return first.profile if isinstance(first, Profiled) else None
 
     @property
     def review_below(self) -> Mapping[str, float]:
@@ -100,7 +132,8 @@ class CascadeClassifier:
         Of `xgboost` and `minilm`, on authors held out, 33.9 % then wait for review and 94.9 % of the rest are right;
         without the second it is 34.3 % and 95.0 %.
         """
-        return self._first.review_below if isinstance(self._first, Cautious) else {}
+        first = self._first.classifier
+        return first.review_below if isinstance(first, Cautious) else {}
 
     async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
         verdicts = list(await self._first.classify(texts))
@@ -120,17 +153,53 @@ class CascadeClassifier:
         return verdicts
 
     async def explain(self, text: Text) -> Explanation:
-        """Raises `CannotExplain` where the answer of an axis is joined from both, or by one that can't say why."""
-        (verdict,) = await self._first.classify([text])
-        asked = unsure_axes(verdict, self._settings) if verdict.evidence >= ENOUGH_EVIDENCE else []
-        if asked and self._settings.weights[0]:
-            raise CannotExplain(
-                f"its answer about {' and '.join(asked)} is joined from those of {self._first.model.name!r} and "
-                f"{self._second.model.name!r}, and of such an answer no reasons can be given"
-            )
-        by_first = await _explained(self._first, text) if len(asked) < len(AXES) else {}
-        by_second = await _explained(self._second, text) if asked else {}
-        return Explanation(self.model, {axis: (by_second if axis in asked else by_first)[axis] for axis in AXES})
+        """Raises `CannotExplain` where nobody whose answer it is can say why, `Unavailable` where the second is away.
+
+        Nothing of it is counted, and no rest is kept: it is not an answer. Where the second can't be asked aside,
+        nothing that would go on to it is tried, and what a word does is not known.
+        """
+        first = await self._first.verdict(text)
+        asked = self._goes_on(first)
+        second = await self._second_verdict(text) if asked else first
+        verdict = joined(first, second, self._settings) if asked else first
+        between = contests(verdict)
+        by_first, by_second = self._settings.weights
+        whole = await self._first.weigh(text, between)
+        parts = [Part("first opinion", self._first.model, first, whole, by_first)] if by_first else []
+        added = await self._second.weigh(text, {axis: between[axis] for axis in asked}) if asked else {}
+        if asked:
+            parts.append(Part("second opinion", self._second.model, second, added, by_second))
+        alone = [Part("first opinion", self._first.model, first, whole)]
+        least = ALONE if self._settings.weights == (0.0, 1.0) else LEAST
+        axes = {
+            axis: made_of(axis, verdict, parts, least) if axis in asked else made_of(axis, verdict, alone, ALONE)
+            for axis in AXES
+        }
+        trials = trials_of(text, axes)
+        found = trials.judged(await self._judge(trials.texts))
+        return Explanation(
+            self.model, {axis: borne_out(each) if axis in added else each for axis, each in found.items()}
+        )
+
+    async def _second_verdict(self, text: Text) -> Verdict:
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await self._second.verdict(text)
+        except TimeoutError as error:
+            raise Unavailable(f"the second classifier gave no answer within {self._settings.timeout_s:g} s") from error
+
+    async def _judge(self, texts: Sequence[Text]) -> list[Verdict | None]:
+        """What the two say of these, as far as they can say it aside."""
+        firsts = await self._first.judge(texts)
+        found: list[Verdict | None] = list(firsts)
+        going_on = [place for place, verdict in enumerate(firsts) if self._goes_on(verdict)]
+        seconds = await self._second.judge([texts[place] for place in going_on]) if going_on else []
+        for place, second in zip_longest(going_on, seconds):
+            found[place] = None if second is None else joined(firsts[place], second, self._settings)
+        return found
+
+    def _goes_on(self, verdict: Verdict) -> list[str]:
+        return unsure_axes(verdict, self._settings) if verdict.evidence >= ENOUGH_EVIDENCE else []
 
     async def _ask_second(self, texts: Sequence[Text]) -> list[Verdict | None]:
         """The second's verdict of each text; None where it gives none."""
@@ -194,16 +263,10 @@ def pooled(first: Sequence[float], second: Sequence[float], weights: tuple[float
     if weights == (0.0, 1.0):
         return list(second)
     powers = [
-        max(one, _LEAST) ** weights[0] * max(other, _LEAST) ** weights[1]
+        max(one, LEAST) ** weights[0] * max(other, LEAST) ** weights[1]
         for one, other in zip(first, second, strict=True)
     ]
     return [power / sum(powers) for power in powers]
-
-
-async def _explained(classifier: Classifier, text: Text) -> Mapping[str, AxisExplanation]:
-    if not isinstance(classifier, Explainer):
-        raise CannotExplain(f"the classifier {classifier.model.name!r}, whose answer stands, can't say why")
-    return (await classifier.explain(text)).axes
 
 
 @asynccontextmanager
