@@ -16,7 +16,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelFolders:
-    """Of a classifier that can be opened with any of several models, each a folder that is never changed."""
+    """Of a classifier that can be opened with any of several models, each a folder that is never changed.
+
+    One that is made of others says `of` and nothing else: it is opened with another model of that one.
+    """
 
     setting: str = "model"
     """The setting that names the folder: `Provider.open` with it opens that model.
@@ -29,3 +32,5 @@ class ModelFolders:
 
     Called alone, with no service around it. The same rows on the same versions give the same digest.
     """
+    of: str | None = None
+    """The setting that names the classifier, opened through `Host.open_classifier`, whose models these are."""

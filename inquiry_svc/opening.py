@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,13 @@ from inquiry_svc.settings import SECTIONS, Settings
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFolder:
+    path: Path
+    digest: str | None = None
+    """Of the model that it must hold, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opener:
     """Opens providers as configured."""
 
@@ -24,12 +31,15 @@ class Opener:
     host: Host
     opening: tuple[str, ...] = ()
     """The classifiers that are being opened, the outermost first: none opens itself."""
+    models: Mapping[str, ModelFolder] = field(default_factory=dict)
+    """By classifier: those that whoever is made of it has been given."""
 
     @asynccontextmanager
-    async def open(self, kind: str, name: str, *, model: Path | None = None) -> AsyncIterator[Any]:
+    async def open(self, kind: str, name: str, *, model: ModelFolder | None = None) -> AsyncIterator[Any]:
         """The provider of this kind and name, with another model than its settings say where `model` is given.
 
-        Closed on leaving. Raises `ConfigurationError`.
+        Of one that is made of others, that is the model of the one that its `ModelFolders` say. Closed on leaving.
+        Raises `ConfigurationError`.
         """
         provider = self.offers.provider(kind, name)
         if kind == "classifier" and name in self.opening:
@@ -39,22 +49,28 @@ class Opener:
             )
         section = SECTIONS[kind]
         settings = self.settings.of_providers[section, name]
+        inside = replace(self, opening=(*self.opening, name), models={}) if kind == "classifier" else self
+        model = model or (self.models.get(name) if kind == "classifier" else None)
         if model is not None:
-            if provider.model_folders is None:
+            folders = provider.model_folders
+            if folders is None:
                 raise ConfigurationError(f"{kind} {name!r} has no models in folders; name one that has")
-            settings = replace(settings, **{provider.model_folders.setting: str(model)})
+            if folders.of is None:
+                settings = replace(settings, **{folders.setting: str(model.path)})
+            else:
+                inside, model = replace(inside, models={getattr(settings, folders.of): model}), None
+        host = replace(self.host, open_classifier=partial(inside.open, "classifier"))
         async with AsyncExitStack() as stack:
             try:
                 with told_what_is_missing(kind, name, provider.extra):
-                    opening = provider.open(settings, self._host_for(kind, name))
-                    opened = await stack.enter_async_context(opening)
+                    opened = await stack.enter_async_context(provider.open(settings, host))
             except OSError as error:
                 raise ConfigurationError(f"{kind} {name!r} can't be opened: {error}; see [{section}.{name}]") from error
+            if model is not None and model.digest not in (None, opened.model.digest):
+                raise ConfigurationError(
+                    f"{model.path} holds model {opened.model.digest}: remove the folder and take the model in anew"
+                )
             yield opened
-
-    def _host_for(self, kind: str, name: str) -> Host:
-        inside = replace(self, opening=(*self.opening, name)) if kind == "classifier" else self
-        return replace(self.host, open_classifier=partial(inside.open, "classifier"))
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from inquiry_svc.health import Component, Health
 from inquiry_svc.inquiries import Feedback, Inquiry, Model, Outcome, Prediction, Text
 from inquiry_svc.metrics import HistogramSeries, Metrics, Snapshot
 from inquiry_svc.models.canary import Canary
-from inquiry_svc.models.named import Names
+from inquiry_svc.models.named import names_of
 from inquiry_svc.models.open_models import OpenModel
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.models.second_opinions import SecondOpinions
@@ -177,7 +177,7 @@ async def open_service(
         stand_in: Classifier = await enter(opener.open("classifier", settings.classifier.fallback))
         fallback = OpenModel(stand_in, metrics, tracer, span="fallback classifier")
         registry = Registry(host.data_dir)
-        names = Names(registry, settings.classifier.provider)
+        names = names_of(registry, settings, offers)
         swapper = await enter(swapping(names, opener, metrics, tracer, canary_share=settings.models.canary_share))
         router: Router = await enter(opener.open("router", settings.router.provider))
         exporters: dict[str, Exporter] = {

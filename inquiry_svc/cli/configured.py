@@ -16,7 +16,7 @@ import pluggy
 from inquiry_svc.config import Effective, load_settings
 from inquiry_svc.contracts import Classifier, Host, Router
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.models.named import NamedModel, Names, open_model
+from inquiry_svc.models.named import NamedModel, Names, names_of, open_model
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.opening import Opener
 from inquiry_svc.plugins import Offers, asked, build_manager
@@ -39,7 +39,7 @@ class Configured:
     @property
     def names(self) -> Names:
         """Of models."""
-        return Names(self.registry, self.settings.classifier.provider)
+        return names_of(self.registry, self.settings, self.offers)
 
 
 def configured(file: Path | None = None, options: Mapping[tuple[str, ...], Any] | None = None) -> Configured:

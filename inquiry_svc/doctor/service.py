@@ -18,7 +18,7 @@ from inquiry_svc.doctor.findings import Finding, left_out, ok, wrong
 from inquiry_svc.doctor.surroundings import Surroundings, in_one_line
 from inquiry_svc.live.exposition import Sample, read_sample, read_scrape
 from inquiry_svc.metrics import MAX_OPEN_SERIES, OVERFLOW, Metrics
-from inquiry_svc.models.named import Names, open_model
+from inquiry_svc.models.named import names_of, open_model
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.opening import Opener, told_what_is_missing
 
@@ -88,7 +88,7 @@ def _unsound(samples: Sequence[Sample]) -> Iterable[Finding]:
 async def model(around: Surroundings) -> Iterable[Finding]:
     """Whether the service answers with the champion of the registry here, or without one with the built-in model."""
     served = [(labels["model_name"], labels["sha"]) for labels, _ in await _samples(around, "model_version_info")]
-    names = Names(Registry(around.data_dir), around.settings.classifier.provider)
+    names = names_of(Registry(around.data_dir), around.settings, around.offers)
     champion = await asyncio.to_thread(names.find, "champion")
     opener = Opener(around.settings, around.offers, Host(around.data_dir, Metrics(around.metrics)))
     async with open_model(opener, champion) as classifier:

@@ -11,7 +11,9 @@ from typing import Final
 from inquiry_svc.contracts import Classifier
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.models.registry import ALIASES, Aliases, Reference, Registry
-from inquiry_svc.opening import Opener
+from inquiry_svc.opening import ModelFolder, Opener
+from inquiry_svc.plugins import Offers
+from inquiry_svc.settings import SECTIONS, Settings
 
 BUILT_IN: Final = "built-in"
 
@@ -34,11 +36,19 @@ class Names:
 
     registry: Registry
     built_in: str
+    made_of: str = ""
+    """The classifier inside the built-in one whose models these are; empty where they are its own."""
+
+    @property
+    def learner(self) -> str:
+        """The classifier under whose name models are taken in."""
+        return self.made_of or self.built_in
 
     def of(self, reference: Reference | None) -> NamedModel:
         if reference is None:
             return NamedModel(self.built_in)
-        return NamedModel(reference.provider, self.registry.folder(reference), reference)
+        provider = self.built_in if reference.provider == self.learner else reference.provider
+        return NamedModel(provider, self.registry.folder(reference), reference)
 
     def find(self, name: str) -> NamedModel:
         """Raises `ConfigurationError` where it names none, or several."""
@@ -57,6 +67,18 @@ class Names:
         return self.of(found[0])
 
 
+def names_of(registry: Registry, settings: Settings, offers: Offers) -> Names:
+    """With the classifier that is chosen."""
+    built_in = settings.classifier.provider
+    made_of, seen = built_in, {built_in}
+    while (folders := offers.provider("classifier", made_of).model_folders) is not None and folders.of is not None:
+        made_of = getattr(settings.of_providers[SECTIONS["classifier"], made_of], folders.of)
+        if made_of in seen:  # which can't be opened, and says so then
+            break
+        seen.add(made_of)
+    return Names(registry, built_in, "" if made_of == built_in else made_of)
+
+
 def _held(aliases: Aliases, name: str) -> Reference | None:
     reference: Reference | None = getattr(aliases, name)
     if reference is None and name != "champion":
@@ -67,10 +89,8 @@ def _held(aliases: Aliases, name: str) -> Reference | None:
 @asynccontextmanager
 async def open_model(opener: Opener, named: NamedModel) -> AsyncIterator[Classifier]:
     """A classifier with this model. Raises `ConfigurationError` where the registry holds another in its place."""
-    async with opener.open("classifier", named.provider, model=named.folder) as opened:
+    digest = None if named.reference is None else named.reference.digest
+    model = None if named.folder is None else ModelFolder(named.folder, digest)
+    async with opener.open("classifier", named.provider, model=model) as opened:
         classifier: Classifier = opened
-        if named.reference is not None and classifier.model.digest != named.reference.digest:
-            raise ConfigurationError(
-                f"{named.folder} holds model {classifier.model.digest}: remove the folder and take the model in anew"
-            )
         yield classifier

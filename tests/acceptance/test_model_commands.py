@@ -29,7 +29,8 @@ RIGHT: Final = {"sentiment": "negative", "urgency": "medium"}
 class Commands:
     """Runs them in this process."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, classifier: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.classifier = classifier
         self.folder = folder
         self.registry = Registry(folder / "data")
         self._capsys = capsys
@@ -55,17 +56,26 @@ class Commands:
         return self.labelled("judging.jsonl", ["sales"] * sales + ["legal"] * legal)
 
 
-@pytest.fixture
-def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+@pytest.fixture(params=[FOLDERED, "cascade"])
+def commands(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Commands:
+    """With the classifier whose models they are, and with one that is made of it and asks another all the same."""
     source = (
         "from tests.model_folders import FolderModels\nregister_classifiers = FolderModels().register_classifiers\n"
     )
     install_plugin(tmp_path, "foldered_plugin", source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("INQUIRY_CLASSIFIER__PROVIDER", FOLDERED)
+    monkeypatch.setenv("INQUIRY_CLASSIFIER__PROVIDER", request.param)
+    inside = {"FIRST": FOLDERED, "SECOND": "keyword", "BELOW": "1.0", "WEIGHTS": "1.0,0.01"}
+    for name, value in inside.items():
+        monkeypatch.setenv(f"INQUIRY_CLASSIFIER__CASCADE__{name}", value)
     monkeypatch.setenv("INQUIRY_SERVER__DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("INQUIRY_MODELS__MIN_AGREEMENT", "0")
-    return Commands(tmp_path, capsys)
+    return Commands(request.param, tmp_path, capsys)
 
 
 def promoted(commands: Commands, category: str, *options: str | Path) -> str:
@@ -172,7 +182,7 @@ def test_diff_says_where_two_models_differ_and_its_exit_code_whether(commands: C
     file = commands.judging(sales=7, legal=3)
     out = commands("model", "diff", "built-in", sales, file, "--examples", "2", code=1)
     lines = [line.strip() for line in out.splitlines()]
-    assert lines[0].startswith("A  foldered ")
+    assert lines[0].startswith(f"A  {commands.classifier} ")
     assert "category: the same label for 0 of 10 (0.0%)" in lines
     assert "right of 10 known: A 0.0%, B 70.0%" in lines
     assert "10  A billing, B sales" in lines

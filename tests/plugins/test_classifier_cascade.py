@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from inquiry_svc.config import load_settings
 from inquiry_svc.contracts import Classifier, Explainer, Host, NoSettings, Provider
 from inquiry_svc.errors import CannotExplain, ConfigurationError, Unavailable
-from inquiry_svc.explanations import AxisExplanation, Span, Weigher, Words, margin_between
+from inquiry_svc.explanations import AxisExplanation, Contest, Span, Weigher, Words, contest, margin_between
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Text, Verdict
 from inquiry_svc.labelled import read_labelled
@@ -365,20 +366,37 @@ async def test_of_a_second_that_cannot_say_why_its_part_is_one_line(tmp_path: Pa
     assert explanation.axes["sentiment"].surface == ()
 
 
+class RulesOut(FunctionClassifier):
+    """Rules billing out, and says so."""
+
+    verdict = Verdict.from_scores([0.2, 0.0, 0.2, 0.2, 0.2, 0.2, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+    async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        return [self.verdict for _ in texts]
+
+    judge = classify
+
+    async def weigh(self, text: Text, contests: Mapping[str, Contest]) -> Mapping[str, AxisExplanation]:
+        margins = {axis: margin_between(self.verdict, axis, *between) for axis, between in contests.items()}
+        return {
+            axis: AxisExplanation(
+                *contest(self.verdict, axis, contests[axis]), margin, base=margin, words=(), surface=()
+            )
+            for axis, margin in margins.items()
+        }
+
+
 async def test_where_the_second_rules_a_label_out_the_weights_of_the_joined_answer_add_up(tmp_path: Path) -> None:
-    never_billing = Verdict.from_scores([0.2, 0.0, 0.2, 0.2, 0.2, 0.2, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-
-    async def rules_out(texts: Sequence[Text]) -> Sequence[Verdict]:
-        return [never_billing for _ in texts]
-
     async with open_xgboost(XgboostSettings(), Host(tmp_path, Metrics())) as first:
-        settings = CascadeSettings(below=1.0, axes=("category", "sentiment", "urgency"))
-        classifier = CascadeClassifier(
-            first, FunctionClassifier(rules_out), settings, Metrics(cascade.register_metrics())
-        )
-        for text in ORDINARY:
-            (found,) = await classifier.classify([text])
-            assert_explains(await classifier.explain(text), text, found)
+        settings = CascadeSettings(below=1.0, weights=(0.7, 0.01))
+        classifier = CascadeClassifier(first, RulesOut(), settings, Metrics(cascade.register_metrics()))
+        text = Text("", "My card was charged twice for March.")
+        (found,) = await classifier.classify([text])
+        explanation = await classifier.explain(text)
+    assert_explains(explanation, text, found)
+    category = explanation.axes["category"]
+    assert category.label.label == "billing"
+    assert category.opinions[1].weight == pytest.approx(0.01 * math.log(1e-6 / 0.2)), "as little as one may count"
 
 
 async def test_an_answer_by_those_that_cannot_say_why_is_not_explained() -> None:

@@ -61,8 +61,11 @@ strings = (
 @example(text=Text("", ""))
 @example(text=Text("", "invoice " * MAX_TOKENS))
 def test_the_shares_of_any_text_add_up_to_its_margins_and_stand_in_it(text: Text) -> None:
+    (verdict,) = MODEL.verdicts([text])
     for axis, each in weigh(MODEL, text).items():
         assert each.total == pytest.approx(each.margin, abs=1e-4), axis
+        margin = margin_between(verdict, axis, each.label.label, each.runner_up.label)
+        assert each.margin == pytest.approx(margin, abs=1e-4), axis
         for words in each.words:
             written = [getattr(text, span.field)[span.start : span.end] for span in words.spans]
             assert {each.casefold() for each in written} == {words.text.casefold()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 
 from inquiry_svc.cli.configured import Configured, open_classifier
 from inquiry_svc.inquiries import Model
@@ -20,20 +21,21 @@ def taken_in(found: Configured, named: NamedModel) -> NamedModel:
         return named
     with found.registry.incoming() as folder:
         shutil.copytree(named.folder, folder, dirs_exist_ok=True)
-        return moved_in(found, NamedModel(named.provider, folder))
+        return moved_in(found, folder)
 
 
-def moved_in(found: Configured, incoming: NamedModel) -> NamedModel:
+def moved_in(found: Configured, folder: Path) -> NamedModel:
     """The same of a folder that `Registry.incoming` gave, which is gone from there."""
-    assert incoming.folder is not None
-    reference = Reference(incoming.provider, identity(found, incoming).digest)
-    found.registry.take_in(incoming.folder, reference)
+    reference = Reference(found.names.learner, identity(found, folder).digest)
+    found.registry.take_in(folder, reference)
     return found.names.of(reference)
 
 
-def identity(found: Configured, named: NamedModel) -> Model:
+def identity(found: Configured, folder: Path) -> Model:
+    """Of the model alone, whatever else the chosen classifier is made of."""
+
     async def ask() -> Model:
-        async with open_classifier(found, named) as classifier:
+        async with open_classifier(found, NamedModel(found.names.learner, folder)) as classifier:
             return classifier.model
 
     return asyncio.run(ask())

@@ -15,7 +15,6 @@ from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.labelled import LabelledText, read_labelled, write_labelled
 from inquiry_svc.models.corrected import corrected
-from inquiry_svc.models.named import NamedModel
 
 
 @click.command()
@@ -61,26 +60,24 @@ def train(
         click.echo(f"rows from the store: {len(stored)}")
         if rows_out:
             write_labelled(rows_out, stored)
-    provider = found.settings.classifier.provider
     try:
         if folder is not None:
             told = _train(found, rows, folder)
-            named = NamedModel(provider, folder)
-            digest = identity(found, named).digest
+            digest = identity(found, folder).digest
         else:
             with found.registry.incoming() as incoming:
                 told = _train(found, rows, incoming)
-                named = moved_in(found, NamedModel(provider, incoming))
-            digest = named.reference.digest if named.reference else ""
+                named = moved_in(found, incoming)
+            folder, digest = named.folder, named.reference.digest if named.reference else ""
     except OSError as error:
         raise click.ClickException(
             f"{error.filename} cannot be written ({error.strerror}); name another folder"
         ) from error
-    click.echo(f"{folder or named.folder}: model {digest}; {told}")
+    click.echo(f"{folder}: model {digest}; {told}")
 
 
 def _train(found: Configured, rows: list[LabelledText], folder: Path) -> str:
-    name = found.settings.classifier.provider
+    name = found.names.learner
     folders = found.offers.provider("classifier", name).model_folders
     if folders is None or folders.train is None:
         raise ConfigurationError(f"classifier {name!r} can't be trained here; choose another as [classifier] provider")

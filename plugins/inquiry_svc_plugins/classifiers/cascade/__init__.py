@@ -31,6 +31,7 @@ from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.leaving_out import borne_out, trials_of
 from inquiry_svc.metrics import Counter, Metric, Metrics
+from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.profiles import Profile
 from inquiry_svc.settings import Seconds, Share
 from inquiry_svc_plugins.classifiers.cascade.explaining import ALONE, LEAST, Part, made_of
@@ -278,7 +279,7 @@ async def open_cascade(settings: CascadeSettings, host: Host) -> AsyncIterator[C
 
 @hookimpl
 def register_classifiers() -> Iterable[Provider[Classifier]]:
-    return [Provider("cascade", open_cascade, CascadeSettings)]
+    return [Provider("cascade", open_cascade, CascadeSettings, model_folders=ModelFolders(of="first"))]
 
 
 @hookimpl
