@@ -34,7 +34,7 @@ from inquiry_svc.leaving_out import borne_out, tried
 from inquiry_svc_plugins.classifiers.minilm.model import MinilmModel
 
 MOST_TOKENS: Final = 2000
-"""Of all texts that are judged in one call: some 0.6 s of one core, for 20 to 30 cuts of a mail."""
+"""Of all texts that are judged in one call: some 0.6 s of one core that is free, for 20 to 30 cuts of a mail."""
 _APOSTROPHES: Final = ("'", "\u2019")
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ class Word:
 
 
 def explain(model: MinilmModel, text: Text, given_up: Callable[[], bool] = lambda: False) -> Explanation:
-    """Up to a second, nearly all of it for reading the text again without its words."""
+    """About a second, nearly all of it for reading the text again without its words."""
     axes = tried(text, weigh(model, text), lambda texts: judge(model, texts, given_up))
     return Explanation(model.identity, {axis: borne_out(explained) for axis, explained in axes.items()})
 
