@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ru
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.explanations import Explanation
+from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import (
     Category,
     Department,
@@ -295,6 +296,10 @@ class Host:
     data_dir: Path
     """A folder that exists and is writable; shared, so use file names of your own."""
     metrics: Metrics
+    pause: Callable[[], None] = go_on
+    """Where `open` takes more than a millisecond, it works in a thread and calls this at the beginning and after each
+    step of at most so long. While others are served it returns after a pause; at start, at once.
+    """
     open_classifier: Callable[[str], AbstractAsyncContextManager[Classifier]] = _lends_no_classifier
     """`open_classifier(name)`: another classifier, by the name under which it is registered and as it is configured.
 
