@@ -1,7 +1,8 @@
 """Work beside those who answer, which must not notice it: in short steps, with a pause after each.
 
 A thread that works without a pause takes the processor and the interpreter's lock for milliseconds at a time, and
-whoever waits for an answer meanwhile waits so much longer. A low priority would not do: a thread that holds the lock
+whoever waits for an answer meanwhile waits so much longer. What is read at start, before anybody is answered, is given
+`go_on` instead. A low priority would not do: a thread that holds the lock
 and is not let run holds up everybody.
 """
 
