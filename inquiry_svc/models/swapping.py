@@ -58,6 +58,7 @@ class Swapper:
         self._canary_share = canary_share
         self._swaps = {result: metrics.series(MODEL_SWAPS, result=result) for result in ("done", "refused")}
         self._kept: dict[NamedModel, _Kept] = {}
+        self._following = asyncio.Lock()
         self._stamp: Stamp = None
         self._former: OpenModel | None = None
         """The champion before, of those that were while others were served."""
@@ -90,7 +91,14 @@ class Swapper:
         self._opener = self._opener.giving_way()
 
     async def follow(self) -> None:
-        """Take up what has changed in the registry. What is refused is not tried again until it changes once more."""
+        """Take up what has changed in the registry. What is refused is not tried again until it changes once more.
+
+        Who calls it while it is being followed waits for that first.
+        """
+        async with self._following:
+            await self._follow()
+
+    async def _follow(self) -> None:
         stamp = await asyncio.to_thread(self._names.registry.stamp)
         if stamp == self._stamp:
             return
