@@ -1,4 +1,4 @@
-"""What do a swap every 2 s, a shadow and a canary cost those who wait for an answer?
+"""What do a swap every 2 s, to a new model or back, a shadow and a canary cost those who wait for an answer?
 
     python -m benchmarks.models
 
@@ -55,7 +55,7 @@ def main(rounds: int, window_s: float, load: float, seed: int) -> None:
     use_core(LOAD_CORE)
     with TemporaryDirectory(prefix="inquiry-bench-models-") as folder:
         registry = Registry(Path(folder))
-        models = two_models(registry)
+        models = some_models(registry)
         with inquiry_server(_LENIENT, data_dir=folder) as url:
             rate_per_s, windows = uvloop.run(_measured(url, registry, models, rounds, window_s, load, seed))
     quiet = windows["quiet"]
@@ -69,7 +69,7 @@ def main(rounds: int, window_s: float, load: float, seed: int) -> None:
     }
     write_results("models", seed=seed, load=load, requests_per_s=round(rate_per_s), rounds=rounds, cases=found)
     for name, figures in found.items():
-        click.echo(f"{name:9}" + "".join(f"{key:>14} {value:8.2f}" for key, value in figures.items()))
+        click.echo(f"{name:11}" + "".join(f"{key:>14} {value:8.2f}" for key, value in figures.items()))
 
 
 async def _measured(
@@ -104,15 +104,16 @@ async def _measured(
     return rate_per_s, windows
 
 
-def two_models(registry: Registry) -> Sequence[Reference]:
-    """The packaged one, and one that learnt from little: as large, and with other answers."""
+def some_models(registry: Registry) -> Sequence[Reference]:
+    """The packaged one, and two that learnt from little: nearly as large, and with other answers."""
     found = []
-    for number in range(2):
+    for number in range(3):
         with registry.incoming() as folder:
             if number == 0:
                 shutil.copytree(PACKAGED_MODEL, folder, dirs_exist_ok=True)
             else:
-                rows = [row for file in sorted(CORPUS.glob("*.jsonl"))[1:4] for row in read_labelled([file])[:60]]
+                files = sorted(CORPUS.glob("*.jsonl"))[number : number + 3]
+                rows = [row for file in files for row in read_labelled([file])[:60]]
                 make(XgboostSettings(), rows, folder, lambda done, of: None)
             reference = Reference("xgboost", json.loads((folder / "manifest.json").read_bytes())["digest"])
             registry.take_in(folder, reference)
@@ -128,7 +129,10 @@ async def _quiet(registry: Registry, models: Sequence[Reference]) -> AsyncIterat
 
 @asynccontextmanager
 async def swapping(registry: Registry, models: Sequence[Reference]) -> AsyncIterator[None]:
-    """Each of two models is the champion in turn, for 2 s, while open; then the built-in one."""
+    """Each of these is the champion in turn, for 2 s, while open; then the built-in one.
+
+    Of three each is read anew each time: only the champion before stays open.
+    """
     done = asyncio.Event()
 
     async def swap() -> None:
@@ -148,6 +152,10 @@ async def swapping(registry: Registry, models: Sequence[Reference]) -> AsyncIter
     registry.promote(None, "champion", **_WHO)
 
 
+def _going_back(registry: Registry, models: Sequence[Reference]) -> AbstractAsyncContextManager[None]:
+    return swapping(registry, models[:2])
+
+
 def _as(alias: Alias) -> Case:
     @asynccontextmanager
     async def case(registry: Registry, models: Sequence[Reference]) -> AsyncIterator[None]:
@@ -162,6 +170,7 @@ def _as(alias: Alias) -> Case:
 CASES: Final[Mapping[str, Case]] = {
     "quiet": _quiet,
     "swapping": swapping,
+    "going back": _going_back,
     "shadow": _as("shadow"),
     "canary": _as("challenger"),
 }

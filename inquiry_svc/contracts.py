@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ru
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.explanations import Explanation
+from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import (
     Category,
     Department,
@@ -52,8 +53,7 @@ class Classifier(Protocol):
     async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
         """A verdict for each text, in order. Called with 1 to `batching.max_batch` texts, one call at a time.
 
-        Any exception means that the batch could not be classified; the service then tries its halves, so that one
-        poisonous text fails alone.
+        Any exception means that it could not be; the service then tries its halves: one poisonous text fails alone.
         """
 
 
@@ -295,10 +295,11 @@ class Host:
     data_dir: Path
     """A folder that exists and is writable; shared, so use file names of your own."""
     metrics: Metrics
+    pause: Callable[[], None] = go_on
+    """For an `open` that works for longer than a millisecond, in a thread: call it before and after each short step."""
     open_classifier: Callable[[str], AbstractAsyncContextManager[Classifier]] = _lends_no_classifier
-    """`open_classifier(name)`: another classifier, by the name under which it is registered and as it is configured.
-
-    For a provider that is made of others: enter it inside `open`, and call it as its contract says. Entering raises
+    """`open_classifier(name)`: another classifier, by the name under which it is registered, as it is configured, for a
+    provider that is made of others: enter it inside `open`, and call it as its contract says. Entering raises
     `ConfigurationError` where there is none, it can't be opened, or it is the one that asks.
     """
 

@@ -24,8 +24,8 @@ class ModelFolders:
     setting: str = "model"
     """The setting that names the folder: `Provider.open` with it opens that model.
 
-    It raises `ConfigurationError` unless each file is as it was written, and reads in a thread: it is called while
-    another model serves, and must not hold that up.
+    It raises `ConfigurationError` unless each file is as it was written, and reads in a thread, with `Host.pause`
+    between its steps: it is called while another model serves, and must not hold that up.
     """
     train: Callable[[Any, Sequence[LabelledText], Path, Progress], str] | None = None
     """`train(settings, rows, folder, progress)`: write a model learnt from the rows; a line on how right it is.

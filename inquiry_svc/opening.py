@@ -11,6 +11,7 @@ from typing import Any
 
 from inquiry_svc.contracts import Host
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.giving_way import Pauses
 from inquiry_svc.plugins import Offers
 from inquiry_svc.settings import SECTIONS, Settings
 
@@ -33,6 +34,10 @@ class Opener:
     """The classifiers that are being opened, the outermost first: none opens itself."""
     models: Mapping[str, ModelFolder] = field(default_factory=dict)
     """By classifier: those that whoever is made of it has been given."""
+
+    def giving_way(self) -> Opener:
+        """The same, opening in such a way that whoever is served meanwhile does not notice."""
+        return replace(self, host=replace(self.host, pause=Pauses()))
 
     @asynccontextmanager
     async def open(self, kind: str, name: str, *, model: ModelFolder | None = None) -> AsyncIterator[Any]:

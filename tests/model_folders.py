@@ -9,7 +9,7 @@ import json
 import shutil
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,8 @@ class FolderModels:
         self._opened: list[weakref.ref[FolderClassifier]] = []
         self.closed: list[str] = []
         self.open_now = 0
+        self.pauses: list[Callable[[], None]] = []
+        """What each was given to pause with."""
 
     @property
     def opened(self) -> Sequence[FolderClassifier]:
@@ -79,6 +81,7 @@ class FolderModels:
     @asynccontextmanager
     async def open(self, settings: FolderSettings, host: Host) -> AsyncIterator[Classifier]:
         found = {"category": "billing", "does": "answer"} if not settings.model else _read(Path(settings.model))
+        self.pauses.append(host.pause)
         classifier = FolderClassifier(_digest(found), found["category"], found["does"])
         self._opened.append(weakref.ref(classifier))
         self.open_now += 1

@@ -1,21 +1,22 @@
 """Keeps open what the registry says, and swaps it while the service serves: in each process by itself, within 2 s.
 
 A model is opened, and tried, before it takes anybody's place; one that can't be opened takes nobody's, and who was
-there serves on. Each open model has a task of its own that opened it and will close it.
+there serves on. Each open model has a task of its own that opened it and will close it. The champion before stays open,
+so that going back to it is one assignment, whatever has become of its files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from inquiry_svc.catalogue import MODEL_INFO, MODEL_SWAPS
 from inquiry_svc.errors import ConfigurationError, Unavailable
-from inquiry_svc.inquiries import Text
+from inquiry_svc.inquiries import Model, Text
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.named import NamedModel, Names, open_model
 from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
@@ -57,7 +58,13 @@ class Swapper:
         self._canary_share = canary_share
         self._swaps = {result: metrics.series(MODEL_SWAPS, result=result) for result in ("done", "refused")}
         self._kept: dict[NamedModel, _Kept] = {}
+        self._following = asyncio.Lock()
         self._stamp: Stamp = None
+        self._former: OpenModel | None = None
+        """The champion before, of those that were while others were served."""
+        self._serving = False
+        self._shown: Set[Model] = frozenset()
+        """Those that the metrics name."""
         self._troubles: Mapping[str, str] = {}
         """Why it is not as the registry says, by alias."""
 
@@ -78,10 +85,20 @@ class Swapper:
         Raises `ConfigurationError` where the built-in model can't be opened.
         """
         self.open_models = OpenModels(LineUp(await self._open(self._names.of(None))))
+        self._show(self.open_models.line_up.models)
         await self.follow()
+        self._serving = True
+        self._opener = self._opener.giving_way()
 
     async def follow(self) -> None:
-        """Take up what has changed in the registry. What is refused is not tried again until it changes once more."""
+        """Take up what has changed in the registry. What is refused is not tried again until it changes once more.
+
+        Who calls it while it is being followed waits for that first.
+        """
+        async with self._following:
+            await self._follow()
+
+    async def _follow(self) -> None:
         stamp = await asyncio.to_thread(self._names.registry.stamp)
         if stamp == self._stamp:
             return
@@ -101,12 +118,15 @@ class Swapper:
         old = self.open_models.line_up
         new = LineUp(opened["champion"] or old.champion, opened["challenger"], opened["shadow"], self._canary_share)
         self.open_models.line_up = new
+        self._show(new.models)
+        if self._serving and new.champion is not old.champion:
+            self._former = old.champion
         self.aliases, self._troubles = aliases, troubles
         self._swaps["done"].inc()
         logger.info("models: %s", ", ".join(f"{alias} {name}" for alias, name in self._told(new)))
         await old.unheld()
         for named, kept in list(self._kept.items()):
-            if kept.model not in new.models:
+            if kept.model not in (*new.models, self._former):
                 del self._kept[named]
                 await self._close(kept)
 
@@ -131,6 +151,16 @@ class Swapper:
             if model is not None:
                 yield alias, names[id(model)]
 
+    def _show(self, models: Sequence[OpenModel]) -> None:
+        """Have the metrics name these, and no others."""
+        now = {each.model for each in models}
+        for model in self._shown - now:
+            known = {"model_name": model.name, "version": model.version, "sha": model.digest}
+            self._metrics.remove(MODEL_INFO, **known, role="classifier")
+        for model in now - self._shown:
+            begin_with(model, self._metrics, role="classifier")
+        self._shown = now
+
     # One model
 
     async def _open(self, named: NamedModel) -> OpenModel:
@@ -145,7 +175,6 @@ class Swapper:
             task.cancel()
             raise
         self._kept[named] = _Kept(model, task, closing)
-        begin_with(model.model, self._metrics, role="classifier")
         return model
 
     async def _keep(self, named: NamedModel, opened: asyncio.Future[OpenModel], closing: asyncio.Event) -> None:
@@ -169,12 +198,9 @@ class Swapper:
         if not done:
             logger.error("%s does not close; going on without waiting", kept.task.get_name())
             kept.task.cancel()
-        model = kept.model.model
-        if all(other.model.model != model for other in self._kept.values()):
-            known = {"model_name": model.name, "version": model.version, "sha": model.digest}
-            self._metrics.remove(MODEL_INFO, **known, role="classifier")
 
     async def close(self) -> None:
+        self._show(())
         for kept in self._kept.values():
             await self._close(kept)
 

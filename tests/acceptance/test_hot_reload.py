@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from benchmarks.load import closed_loop, request_bytes
-from benchmarks.models import swapping, two_models
+from benchmarks.models import some_models, swapping
 from benchmarks.open_loop import open_loop
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.models.registry import Reference, Registry
@@ -63,7 +63,7 @@ async def test_a_swap_every_2_s_under_load_fails_no_request_slows_none_and_keeps
     tmp_path: Path, workers: int, windows: int, window_s: float
 ) -> None:
     registry, seen, dice = Registry(tmp_path), Seen(), random.Random(1)
-    models = two_models(registry)
+    models = some_models(registry)
     without_cache = {"INQUIRY_CACHE__PROVIDER": "none"}  # or what is slow after a swap is that nothing is remembered
     async with serving(tmp_path, "--workers", str(workers), environ=without_cache) as service:
         capacity = await closed_loop(service.url, SUBMITS, connections=64, duration_s=2.0, warm_up_s=1.0)

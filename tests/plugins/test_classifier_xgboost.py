@@ -32,7 +32,9 @@ from inquiry_svc.testing.classifiers import (
 )
 from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
+from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
+from inquiry_svc_plugins.classifiers.xgboost.linear import inverse_document_frequency
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -141,11 +143,14 @@ def test_the_time_for_a_text_grows_no_faster_than_its_length(way: Callable[[Tria
 def test_loading_the_plugin_imports_nothing_heavy_and_serving_imports_no_xgboost() -> None:
     script = """
 import asyncio, sys
+from pathlib import Path
+from inquiry_svc.contracts import Host
+from inquiry_svc.metrics import Metrics
 from inquiry_svc_plugins.classifiers import keyword, xgboost
 heavy = {"numpy", "scipy", "sklearn", "xgboost"}
 print(sorted(heavy & set(sys.modules)))
 async def main():
-    async with xgboost.open_xgboost(xgboost.XgboostSettings(), None) as classifier:
+    async with xgboost.open_xgboost(xgboost.XgboostSettings(), Host(Path(), Metrics())) as classifier:
         await classifier.classify([xgboost.Text("", "hello")])
 asyncio.run(main())
 print(sorted(heavy & set(sys.modules)))
@@ -174,6 +179,33 @@ def refusal(folder: Path) -> str:
     assert "\n" not in message
     assert "inquiry-svc train" in message, "the cure is named"
     return message
+
+
+def test_it_is_read_in_many_small_steps() -> None:
+    worked_s: list[float] = []
+    started_s = time.thread_time()
+
+    def pause() -> None:
+        nonlocal started_s
+        worked_s.append(time.thread_time() - started_s)
+        started_s = time.thread_time()
+
+    load_model(plugin.PACKAGED_MODEL, pause)
+    pause()
+    assert len(worked_s) > 80
+    assert max(worked_s) < 0.2 * sum(worked_s), "most of it is one step"
+
+
+def test_the_table_made_in_steps_is_what_the_file_says_bucket_by_bucket() -> None:
+    table = load_model(plugin.PACKAGED_MODEL).linear.table
+    with np.load(plugin.PACKAGED_MODEL / "linear.npz") as arrays:
+        frequency, documents = arrays["document_frequency"], int(arrays["documents"])
+        idf = inverse_document_frequency(frequency, documents)
+        known = known_buckets(frequency, documents)
+        expected = np.zeros_like(table)
+        expected[frequency > 0, :13] = arrays["weights"] * arrays["scale"] * idf[frequency > 0, None]
+    expected[:, 13:] = np.stack([idf * idf, known >= KNOWN, known >= EVERYDAY], axis=1)
+    np.testing.assert_array_equal(table, expected)
 
 
 @pytest.mark.parametrize("name", ["linear.npz", "trees.npz", "category.ubj", "profile.json", "manifest.json"])

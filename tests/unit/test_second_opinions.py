@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
+import uvloop
 
 from inquiry_svc.catalogue import (
     CANDIDATE_AGREEMENT,
@@ -119,6 +123,58 @@ async def test_somebody_who_comes_waits_for_one_text_at_most() -> None:
         for _ in range(20):
             await asyncio.sleep(0.001)
     assert len(shadow.batches) == 1
+
+
+def test_nobody_is_asked_before_a_request_that_has_arrived_but_is_not_read_yet() -> None:
+    async def scene() -> None:
+        bench, loop = Bench(), asyncio.get_running_loop()
+        shadow = bench.shadow(lambda text: sample_verdict())
+        ours, theirs = socket.socketpair()
+        requests: list[asyncio.Task[None]] = []
+
+        async def answer() -> None:
+            bench.somebody_waits = True
+
+        def read() -> None:
+            ours.recv(1)
+            requests.append(asyncio.create_task(answer()))
+
+        loop.add_reader(ours, read)
+        with ours, theirs:
+            async with bench.opinions.running():
+                for _ in range(20):
+                    bench.somebody_waits = True
+                    bench.answered(TEXTS)
+                    await asyncio.sleep(0.001)
+                    bench.somebody_waits = False
+                    theirs.send(b"!")
+                    time.sleep(0.01)  # noqa: ASYNC251 (the loop is busy, and the next look is due when it is not)
+                    await asyncio.wait_for(_until_one_more(requests, len(requests)), 20)
+            loop.remove_reader(ours)
+        assert shadow.batches == []
+
+    uvloop.run(scene())  # it wakes who sleeps before it reads
+
+
+async def _until_one_more(requests: Sequence[object], before: int) -> None:
+    while len(requests) == before:  # noqa: ASYNC110 (the loop reads it)
+        await asyncio.sleep(0)
+
+
+async def test_after_a_text_nobody_is_asked_for_much_longer_than_it_took() -> None:
+    bench = Bench()
+    asked_at_s: list[float] = []
+
+    def slowly(text: Text) -> Verdict:
+        asked_at_s.append(time.monotonic())
+        time.sleep(0.005)
+        return sample_verdict()
+
+    bench.shadow(slowly)
+    async with bench.opinions.running():
+        bench.answered(TEXTS)
+        await bench.until(lambda: len(asked_at_s) == 8)
+    assert min(later - before for before, later in pairwise(asked_at_s)) >= 0.05
 
 
 async def test_what_finds_no_place_is_dropped_and_counted() -> None:

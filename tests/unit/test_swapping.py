@@ -12,6 +12,7 @@ import pytest
 
 from inquiry_svc.catalogue import MODEL_INFO, MODEL_SWAPS, OWN_METRICS
 from inquiry_svc.errors import ConfigurationError, Unavailable
+from inquiry_svc.giving_way import Pauses, go_on
 from inquiry_svc.inquiries import Text
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.registry import Registry
@@ -70,7 +71,7 @@ async def test_the_built_in_model_is_the_champion_until_another_is_promoted(benc
         assert await says(swapper) == "billing"
         assert bench.known_digests() == {built_in}
         await swapper.check()
-    assert bench.plugin.closed == [built_in, sales.digest, built_in]
+    assert bench.plugin.closed == [built_in, sales.digest], "each was opened once"
 
 
 async def test_what_is_promoted_serves_after_a_restart(bench: Bench) -> None:
@@ -100,17 +101,17 @@ async def test_what_has_not_changed_is_not_opened_again(bench: Bench) -> None:
 
 
 async def test_a_call_in_flight_ends_on_the_model_that_it_began_with_which_is_closed_then(bench: Bench) -> None:
-    sales, waiting = taken_in(bench.registry, "sales"), taken_in(bench.registry, "legal", "wait")
+    waiting = taken_in(bench.registry, "legal", "wait")
     async with bench.swapping() as swapper:
         [built_in] = bench.plugin.opened
         del built_in
-        bench.registry.promote(waiting, "champion", **WHO)
+        bench.registry.promote(waiting, "challenger", **WHO)
         following = asyncio.create_task(swapper.follow())
         async with asyncio.timeout(20):
             while len(bench.plugin.opened) < 2:  # noqa: ASYNC110 (it is opened and asked by another task)
                 await asyncio.sleep(0.001)
         slow = bench.plugin.opened[1]
-        assert await says(swapper) == "billing", "who is being tried answers nobody"
+        assert swapper.challenger is None, "who is being tried answers nobody"
         slow.may_answer.set()
         await following
         slow.may_answer.clear()
@@ -118,17 +119,18 @@ async def test_a_call_in_flight_ends_on_the_model_that_it_began_with_which_is_cl
 
         async def ask() -> str:
             with swapper.open_models.held() as line_up:
-                (verdict,) = await line_up.champion.classify([TEXT])
+                assert line_up.challenger is not None
+                (verdict,) = await line_up.challenger.classify([TEXT])
                 return verdict.category.label
 
         in_flight = asyncio.create_task(ask())
         await slow.asked.wait()
-        bench.registry.promote(sales, "champion", **WHO)
+        bench.registry.roll_back("challenger", who="ana", why="")
         swap = asyncio.create_task(swapper.follow())
         async with asyncio.timeout(20):
-            while swapper.open_models.line_up.champion.model.digest != sales.digest:  # noqa: ASYNC110 (as above)
+            while swapper.open_models.line_up.challenger is not None:  # noqa: ASYNC110 (as above)
                 await asyncio.sleep(0.001)
-        assert await says(swapper) == "sales"
+        assert await says(swapper) == "billing"
         assert waiting.digest not in bench.plugin.closed, "it is asked yet"
         assert not swap.done()
         slow.may_answer.set()
@@ -142,7 +144,46 @@ async def test_a_model_that_is_closed_is_freed_at_once(bench: Bench) -> None:
         for category in ("sales", "legal", "hr"):
             bench.registry.promote(taken_in(bench.registry, category), "champion", **WHO)
             await swapper.follow()
-            assert len(bench.plugin.opened) == 1, "something refers to the model before"
+            assert len(bench.plugin.opened) == 2, "something refers to more than the champion and the one before"
+
+
+async def test_whoever_has_followed_has_what_the_registry_says_though_another_began(bench: Bench) -> None:
+    async with bench.swapping() as swapper:
+        bench.registry.promote(taken_in(bench.registry, "sales"), "champion", **WHO)
+
+        async def followed() -> str:
+            await swapper.follow()
+            return await says(swapper)
+
+        assert await asyncio.gather(*(followed() for _ in range(4))) == ["sales"] * 4
+        assert bench.plugin.open_now == 2
+    assert bench.plugin.open_now == 0
+
+
+async def test_only_what_is_opened_while_others_are_served_is_opened_with_pauses(bench: Bench) -> None:
+    bench.registry.promote(taken_in(bench.registry, "sales"), "champion", **WHO)
+    async with bench.swapping() as swapper:
+        assert bench.plugin.pauses == [go_on, go_on], "a start takes no pauses"
+        bench.registry.promote(taken_in(bench.registry, "legal"), "champion", **WHO)
+        await swapper.follow()
+    assert isinstance(bench.plugin.pauses[2], Pauses)
+
+
+async def test_going_back_to_the_champion_before_opens_nothing_and_needs_no_file(bench: Bench) -> None:
+    sales, legal = taken_in(bench.registry, "sales"), taken_in(bench.registry, "legal")
+    async with bench.swapping() as swapper, no_collection():
+        for champion in (sales, legal):
+            bench.registry.promote(champion, "champion", **WHO)
+            await swapper.follow()
+        before = set(map(id, bench.plugin.opened))
+        (bench.registry.folder(sales) / FILE).unlink()
+        for category, champion in [("sales", sales), ("legal", legal)] * 50:
+            bench.registry.promote(champion, "champion", **WHO)
+            await swapper.follow()
+            assert await says(swapper) == category
+            assert bench.known_digests() == {champion.digest}
+        assert set(map(id, bench.plugin.opened)) == before
+        await swapper.check()
 
 
 async def test_a_model_that_cannot_be_opened_is_refused_and_the_one_before_serves_on(
@@ -170,7 +211,7 @@ async def test_a_model_that_cannot_be_opened_is_refused_and_the_one_before_serve
             with pytest.raises(Unavailable, match="champion: "):
                 await swapper.check()
             assert f"model {legal} is refused as the champion" in caplog.records[-1].message
-            assert bench.plugin.open_now == 1
+            assert bench.plugin.open_now == 2, "the champion and the one before"
             bench.registry.roll_back("champion", who="ana", why="")
             await swapper.follow()
             await swapper.check()

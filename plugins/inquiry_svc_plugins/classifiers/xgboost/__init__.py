@@ -9,7 +9,7 @@ fast where it could be compiled; `explaining.py` says why. Loading this module i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def _weigh(model: TriageModel, text: Text, contests: Mapping[str, Contest]) -> M
 async def open_xgboost(settings: XgboostSettings, host: Host) -> AsyncIterator[Classifier]:
     """Read and check the model. Raises `ConfigurationError` when it is not whole."""
     folder = Path(settings.model) if settings.model else PACKAGED_MODEL
-    model = await asyncio.to_thread(_load, folder, fast=settings.fast)
+    model = await asyncio.to_thread(_load, folder, host.pause, fast=settings.fast)
     thread = ThreadPoolExecutor(1, thread_name_prefix="xgboost-classifier")
     explaining_thread = ThreadPoolExecutor(1, thread_name_prefix="xgboost-explainer")
     try:
@@ -105,13 +105,15 @@ async def open_xgboost(settings: XgboostSettings, host: Host) -> AsyncIterator[C
             await asyncio.to_thread(each.shutdown)  # a call that was given up may still run
 
 
-def _load(folder: Path, *, fast: bool) -> TriageModel:
+def _load(folder: Path, pause: Callable[[], None], *, fast: bool) -> TriageModel:
     from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
     from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 
-    model = load_model(folder)
+    pause()
+    model = load_model(folder, pause)
     if fast:
         model = quickened(model)
+        pause()
     model.verdicts([Text("Warm-up", "The first call builds the tables.")])
     return model
 

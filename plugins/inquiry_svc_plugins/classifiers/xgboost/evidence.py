@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -121,9 +122,10 @@ def known_buckets(frequency: NDArray[Any], documents: int) -> NDArray[np.uint8]:
     """Of each bucket: 0, `KNOWN`, or `EVERYDAY`, which is known too."""
     half = BUCKETS // 2
     found = np.zeros(BUCKETS, np.uint8)
-    found[:half][frequency[:half] >= max(1, documents / WELL_KNOWN_ONE_IN)] = KNOWN
-    found[half:][frequency[half:] >= max(2, documents / KNOWN_ONE_IN)] = KNOWN
-    found[half:][frequency[half:] >= max(2, documents / EVERYDAY_ONE_IN)] = EVERYDAY
+    runs, words = frequency[:half], frequency[half:]
+    found[:half] = runs >= max(1, ceil(documents / WELL_KNOWN_ONE_IN))
+    found[half:] = words >= max(2, ceil(documents / KNOWN_ONE_IN))
+    found[half:] += words >= max(2, ceil(documents / EVERYDAY_ONE_IN))
     found[[0, half]] = 0  # every text has these
     return found
 

@@ -8,19 +8,24 @@ one scale a label, and only for buckets that the corpus has filled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import mmap
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inquiry_svc.giving_way import go_on
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, ROW, Meanings
 
 CHARACTER_SHARE: Final = 0.6
 """Found by holding out sources: at 1, accuracy is about 1 % lower on each axis."""
+_STEP_BUCKETS: Final = 1 << 12
+"""Of the table in one step: 0.2 ms, and what it makes on the way stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,25 @@ class LinearLayer:
     character_share: np.float32
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LinearLayer:
-        """From what `to_arrays` gave."""
-        frequency = arrays["document_frequency"]
-        idf = inverse_document_frequency(frequency, int(arrays["documents"]))
-        table = np.zeros((BUCKETS, ROW), np.float32)
-        seen = np.flatnonzero(frequency)
-        table[seen, :LABELS] = arrays["weights"] * arrays["scale"] * idf[seen, None]
-        table[:, LABELS] = idf * idf
-        known = known_buckets(frequency, int(arrays["documents"]))
-        table[:, LABELS + 1], table[:, LABELS + 2] = known >= KNOWN, known >= EVERYDAY
-        return cls(table, Meanings.from_arrays(arrays), arrays["bias"], np.float32(arrays["character_share"]))
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], pause: Callable[[], None] = go_on) -> LinearLayer:
+        """From what `to_arrays` gave; `pause` is called after each step: see `Host`."""
+        frequency, documents, weights = arrays["document_frequency"], int(arrays["documents"]), arrays["weights"]
+        known = known_buckets(frequency, documents)
+        idf_of_frequency = inverse_document_frequency(np.arange(int(frequency.max()) + 1), documents)
+        pause()
+        table = _table_of_zeros()
+        done = 0
+        for start in range(0, BUCKETS, _STEP_BUCKETS):
+            step = slice(start, start + _STEP_BUCKETS)
+            rows, idf, seen = table[step], idf_of_frequency.take(frequency[step]), np.flatnonzero(frequency[step])
+            rows[seen, :LABELS] = weights[done : done + len(seen)] * arrays["scale"] * idf[seen, None]
+            rows[:, LABELS] = idf * idf
+            rows[:, LABELS + 1], rows[:, LABELS + 2] = known[step] >= KNOWN, known[step] >= EVERYDAY
+            done += len(seen)
+            pause()
+        meanings = Meanings.from_arrays(arrays)
+        pause()
+        return cls(table, meanings, arrays["bias"], np.float32(arrays["character_share"]))
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """One row a text. Sums run over one text's n-grams in the order of their buckets, whatever the batch."""
@@ -61,6 +74,19 @@ class LinearLayer:
         scale = np.array([self.character_share, 1.0]) / lengths
         sizes = np.diff(features.starts, append=len(rows))
         return rows[:, :LABELS] * np.repeat(scale, sizes)[:, None]
+
+
+def _table_of_zeros() -> NDArray[np.float32]:
+    """In pages of its own, which the system has back once it is freed.
+
+    On the heap, tables that come and go leave holes: 60 to 90 MB after some hundred models.
+    """
+    if sys.platform != "linux":
+        return np.zeros((BUCKETS, ROW), np.float32)
+    size_bytes = BUCKETS * ROW * np.dtype(np.float32).itemsize
+    pages = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for too, of whatever is large
+    return np.frombuffer(pages, np.float32).reshape(BUCKETS, ROW)
 
 
 def inverse_document_frequency(frequency: NDArray[Any], documents: int) -> NDArray[np.float32]:
