@@ -32,6 +32,7 @@ from inquiry_svc_plugins.classifiers.xgboost.fast import FastModel, quickened
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, ROW
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs, load_model
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -129,7 +130,7 @@ def test_what_the_trees_look_at_is_the_same_to_the_bit() -> None:
     inputs = forest_inputs(unrounded.scores(features), features.surface)
     for first in (0, LABELS):
         forests = forests_that_tell(inputs[first : first + LABELS], first)
-        apart = dict.fromkeys(AXES, 1000.0)
+        apart = dict.fromkeys(AXES, Temperatures(1000.0, 1000.0))
         assert_same_answers(texts, replace(REFERENCE, linear=unrounded, forests=forests, temperatures=apart))
 
 

@@ -113,7 +113,8 @@ def _weigh_axis(model: TriageModel, axis: str, between: Contest, read: _Read) ->
     label, runner_up = contest(read.verdict, axis, between)
     places = [AXES[axis].index(each.label) for each in (label, runner_up)]
     forest = model.forests[axis]
-    temperature = model.temperatures[axis] / float(weight_of(read.verdict.evidence))
+    of_length = model.temperatures[axis].of(read.states[LABELS, 1, 1].astype(np.float32))
+    temperature = float(of_length) / float(weight_of(read.verdict.evidence))
     found = shares(forest, places[0], places[1], read.states) / temperature
     at_base = forest.margins(read.base[:, None])[0].astype(np.float64) / temperature
 

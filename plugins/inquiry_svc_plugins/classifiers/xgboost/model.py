@@ -34,9 +34,10 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
@@ -51,7 +52,7 @@ class TriageModel:
     linear: LinearLayer
     forests: Mapping[str, Forest]
     """One for each of `AXES`."""
-    temperatures: Mapping[str, float]
+    temperatures: Mapping[str, Temperatures]
     """Each axis's margins are divided by it, so that the confidence is the share of right answers."""
     known: NDArray[np.uint8]
     """Of each bucket: see `known_buckets`."""
@@ -83,7 +84,8 @@ class TriageModel:
         """The same, before anybody asked whose words these are and how much they prove."""
         features = extract(texts)
         inputs = forest_inputs(self.linear.scores(features), features.surface)
-        margins = [self.forests[axis].margins(inputs) / self.temperatures[axis] for axis in AXES]
+        log_lengths = features.surface[:, :1]
+        margins = [self.forests[axis].margins(inputs) / self.temperatures[axis].of(log_lengths) for axis in AXES]
         return np.hstack(list(map(_softmax, margins))), measure(count(self.known, features), self.familiar_from)
 
 
@@ -121,7 +123,7 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
         identity=Model("xgboost", str(manifest["version"]), manifest["digest"]),
         linear=LinearLayer.from_arrays(linear, pause),
         forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
-        temperatures={axis: float(trees[f"{axis}_temperature"]) for axis in AXES},
+        temperatures={axis: Temperatures.from_array(trees[f"{axis}_temperatures"]) for axis in AXES},
         known=known,
         familiar_from=float(linear["familiar_from"]),
         review_below=manifest["review"]["below_confidence"],

@@ -7,7 +7,7 @@
    `word_vectors.py`.
 2. The scores that the trees learn from are made by layers that have not seen the row's author (out of fold by
    `source`), else the trees would learn to trust scores that only memory makes good.
-3. The trees are cross-validated over the same folds. A temperature for each axis, fitted on those answers, makes the
+3. The trees are cross-validated over the same folds. Temperatures for each axis, fitted on those answers, make the
    confidence fit the accuracy on authors not seen, and the same answers give the figures of the model card.
 4. How familiar the spelling of a row is to the rows of the other folds says what to expect of mail: see `evidence.py`.
 
@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
@@ -35,7 +36,6 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     folds_of,
     log_softmax,
     row_weights,
-    temperature_of,
 )
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     Counts,
@@ -52,6 +52,7 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
 
@@ -84,7 +85,7 @@ class Axis:
 
     booster: xgboost.Booster
     forest: Forest
-    temperature: float
+    temperatures: Temperatures
     rows: NDArray[np.int64]
     """The rows labelled on this axis."""
     probabilities: Floats
@@ -261,12 +262,29 @@ def _train_axis(
         booster = _boost(labels, inputs[~held_out], answers[~held_out], weights[~held_out])
         margins[held_out] = booster.predict(xgboost.DMatrix(inputs[held_out], nthread=1), output_margin=True)
         on_step()
-    temperature = temperature_of(margins, answers, folds)
+    log_lengths = inputs[:, LABELS]
+    temperatures = temperatures_of(margins, answers, folds, log_lengths)
     booster = _boost(labels, inputs, answers, weights)
     forest = forest_from_booster(booster, labels, TREES["max_depth"])
     _compare(axis, booster, forest, inputs)
     on_step()
-    return Axis(booster, forest, temperature, rows, np.exp(log_softmax(margins / temperature)))
+    probabilities = np.exp(log_softmax(margins / temperatures.of(log_lengths)[:, None]))
+    return Axis(booster, forest, temperatures, rows, probabilities)
+
+
+def temperatures_of(
+    margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64], log_lengths: NDArray[np.float32]
+) -> Temperatures:
+    """Those that make the answers likeliest, each fold counting alike. The margins have one row a text."""
+    shares = 1 / np.bincount(folds)[folds]
+
+    def surprise(logs: Floats) -> float:
+        divided = margins / Temperatures(*np.exp(logs)).of(log_lengths)[:, None]
+        return -float((shares * log_softmax(divided)[np.arange(len(answers)), answers]).sum())
+
+    corners = {"initial_simplex": [[0.0, 0.0], [-0.5, 0.0], [0.0, -0.5]], "xatol": 1e-4}
+    found = minimize(surprise, np.zeros(2), method="Nelder-Mead", options=corners)
+    return Temperatures(*(round(float(each), 3) for each in np.exp(found.x)))
 
 
 def _boost(labels: int, inputs: NDArray[np.float32], answers: NDArray[np.int64], weights: Floats) -> xgboost.Booster:

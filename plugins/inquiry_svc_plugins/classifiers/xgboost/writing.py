@@ -32,7 +32,7 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
 REVIEW_ACCURACY: Final = 0.95
 """How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
-MODEL_VERSION: Final = "2"
+MODEL_VERSION: Final = "3"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
 
 
@@ -54,7 +54,7 @@ def write_model(trained: Trained, rows: Sequence[LabelledText], folder: Path) ->
     trees: dict[str, NDArray[Any]] = {}
     for axis, made in trained.axes.items():
         trees |= made.forest.to_arrays(axis)
-        trees[f"{axis}_temperature"] = np.array(made.temperature)
+        trees[f"{axis}_temperatures"] = made.temperatures.to_array()
     contents = {"linear.npz": _npz(trained.linear), "trees.npz": _npz(trees)}
     contents |= {f"{axis}.ubj": bytes(made.booster.save_raw("ubj")) for axis, made in trained.axes.items()}
     for name, content in contents.items():
@@ -120,7 +120,7 @@ def _cross_validation(trained: Trained, rows: Sequence[LabelledText]) -> dict[st
             by_source["mean of sources"] = {"rows": len(truths), **mean}
         everything = judge(labels, truths, given)
         found[axis] = {
-            "temperature": made.temperature,
+            "temperatures": made.temperatures.to_array().tolist(),
             "held_out": {**by_source, "all rows": _figures(everything)},
             "confusion": everything.confusion,
         }
@@ -182,7 +182,7 @@ def _card(manifest: Mapping[str, Any]) -> str:
         "## How well it does",
         "",
         f"Cross-validated by holding out whole {validation['held_out']}: each answer is by a linear layer and by trees",
-        "that were not fitted to the text's fold, at the temperature that was then fitted to these answers.",
+        "that were not fitted to the text's fold, at the temperatures that were then fitted to these answers.",
         f"Calibration error over {ECE_BINS} bins of equal width. On text unlike the corpus expect less.",
         "",
         "| axis | held out | rows | accuracy | macro F1 | mean confidence | calibration error |",

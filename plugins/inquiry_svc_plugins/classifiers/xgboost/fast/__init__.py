@@ -126,7 +126,7 @@ class _Kernel:
             splits=splits,
             trees=trees,
             labels=forest.labels,
-            temperature=model.temperatures[axis],
+            temperatures=_Temperatures(model.temperatures[axis].short, model.temperatures[axis].long),
         )
 
     def _address(self, table: NDArray[Any], kind: type[np.generic]) -> int:
@@ -154,11 +154,15 @@ def _whitespace() -> NDArray[np.uint8]:
 # As `kernel.c` and `features.h` declare them
 
 
+class _Temperatures(ctypes.Structure):
+    _fields_ = (("at_short", ctypes.c_float), ("at_long", ctypes.c_float))
+
+
 class _Forest(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("columns", "thresholds", "leaves")),
         *((name, ctypes.c_int32) for name in ("splits", "trees", "labels")),
-        ("temperature", ctypes.c_float),
+        ("temperatures", _Temperatures),
     )
 
 

@@ -14,13 +14,19 @@
 #define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length; */
 #define KNOWN (LABELS + 1) /* whether the corpus knows it, */
 #define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
+#define SHORT 3.4 /* as `temperatures.py` says */
+#define LONG 6.7
+
+typedef struct {
+    float at_short, at_long;
+} Temperatures;
 
 typedef struct {
     const int32_t *columns; /* tree by tree, splits level by level */
     const float *thresholds;
     const float *leaves;
     int32_t splits, trees, labels;
-    float temperature;
+    Temperatures temperatures;
 } Forest;
 
 /* No evidence at the one, enough at the other. */
@@ -171,15 +177,23 @@ static inline void add_leaves(const Forest *forest, int32_t splits, const float 
         }
 }
 
+static float temperature_of(Temperatures temperatures, float log_length)
+{
+    float share = (log_length - (float)SHORT) / (float)(LONG - SHORT);
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return temperatures.at_short + (temperatures.at_long - temperatures.at_short) * share;
+}
+
 static void ask_trees(const Forest *forest, const float *inputs, double *probabilities)
 {
     float margins[LABELS] = {0}, highest = -INFINITY;
+    float temperature = temperature_of(forest->temperatures, inputs[LABELS]); /* the surface's first is the length */
     if (forest->splits == 3) /* as shipped: known to the compiler, a text of 150 characters takes a fifth less */
         add_leaves(forest, 3, inputs, margins);
     else
         add_leaves(forest, forest->splits, inputs, margins);
     for (int32_t label = 0; label < forest->labels; label++) {
-        margins[label] /= forest->temperature;
+        margins[label] /= temperature;
         highest = margins[label] > highest ? margins[label] : highest;
     }
     double sum = 0.0;
