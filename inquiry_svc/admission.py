@@ -78,11 +78,14 @@ class Admission:
             except BaseException:
                 self._for_patient.release()
                 raise
-        elif self.is_full:
-            self.require_place()
         else:
-            self._taken += 1
-            self._impatient += 1
+            self.take_place()
+
+    def take_place(self) -> None:
+        """For who is not patient. Raises `Overloaded`."""
+        self.require_place()
+        self._taken += 1
+        self._impatient += 1
 
     def leave(self, *, patient: bool) -> None:
         if patient:

@@ -124,7 +124,7 @@ class Predictor:
             model = models[content]
             verdict = model.codec.verdict(key, value) if isinstance(value, bytes) else None
             if verdict is not None:
-                found[content] = self._prediction(verdict, model)
+                found[content] = prediction_of(verdict, model.model, self._policy, model.review_below)
             self._lookups["hit" if verdict else "miss" if value is None else "invalid"].inc()
         return found
 
@@ -199,8 +199,9 @@ class Predictor:
             if isinstance(result, Exception):
                 misses["error"].inc()
                 logger.error("the classifier raised over one text; another answers", exc_info=result)
+        said_by, policy, review_below = model.model, self._policy, model.review_below
         return {
-            content: self._prediction(result, model)
+            content: prediction_of(result, said_by, policy, review_below)
             for content, result in zip(texts, results, strict=True)
             if isinstance(result, Verdict)
         }
@@ -214,9 +215,6 @@ class Predictor:
             failure.__cause__ = error
             return [failure] * len(texts)
         return [self._prediction_by_fallback(result) for result in results]
-
-    def _prediction(self, verdict: Verdict, model: OpenModel) -> Prediction:
-        return prediction_of(verdict, model.model, self._policy, model.review_below)
 
     def _prediction_by_fallback(self, result: Verdict | Exception) -> Prediction | Exception:
         if isinstance(result, Exception):

@@ -17,7 +17,7 @@ from multidict import istr
 
 from inquiry_svc.api_keys import ApiKey
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
-from inquiry_svc.logs import AUDIT, REQUEST_ID
+from inquiry_svc.logs import AUDIT, REQUEST_ID, lines_of
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
@@ -68,6 +68,7 @@ class Edge:
         protocol = request.protocol
         self._receipts.begin(protocol)
         started, request_id = self.begin(request.headers.get(_REQUEST_ID_HEADER))
+        REQUEST_ID.set(request_id)
         status = HUNG_UP
         try:
             response = await _answered(request, handler, request_id)
@@ -77,7 +78,7 @@ class Edge:
             return response
         finally:
             self._receipts.end(protocol)
-            self.end(request.method, _endpoint(request), status, started, _key_of(request))
+            self.end(request.method, _endpoint(request), status, started, _key_of(request), request_id)
             action = self.audited.get(request.match_info.route)
             if action is not None:
                 _audit(request, action, status)
@@ -87,19 +88,20 @@ class Edge:
         mark(response.headers, REQUEST_ID.get() or request_id_of(request.headers.get(_REQUEST_ID_HEADER)))
 
     def begin(self, given_id: str | None) -> tuple[float, str]:
-        """A request is being served: since when, for `end`, and its id, from here on that of the log lines too."""
-        request_id = request_id_of(given_id)
-        REQUEST_ID.set(request_id)
+        """A request is being served: since when, for `end`, and its id."""
         self._active += 1
-        return time.perf_counter(), request_id
+        return time.perf_counter(), request_id_of(given_id)
 
-    def end(self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None) -> None:
+    def end(
+        self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None, request_id: str
+    ) -> None:
         """It was answered, or never will be."""
         self._active -= 1
         duration_s = time.perf_counter() - started
         self._measure(method, endpoint, status, duration_s)
         if self._leaves_a_line(status, duration_s):
-            _leave_line(method, endpoint, status, duration_s, caller)
+            with lines_of(request_id):
+                _leave_line(method, endpoint, status, duration_s, caller)
 
     def refused(self, method: str, endpoint: str, status: int) -> None:
         """Measure what was refused at once. It leaves no line of its own."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web.edge import mark, new_request_id
-from inquiry_svc.web.heads import read_head
+from inquiry_svc.web.heads import Heads
 from inquiry_svc.web.incoming import Refusal
-from inquiry_svc.web.lane import Lane, Taken
+from inquiry_svc.web.lane import Answering, Lane, plain_of
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipts
 
@@ -29,14 +30,27 @@ class HttpProtocol(web.RequestHandler):
     the plain way are counted, and a connection on which that is not certain stays on it.
     """
 
-    __slots__ = ("_answering", "_lane", "_later", "_left", "_receipts", "_refusal", "_writing_paused")
+    __slots__ = (
+        "_answered",
+        "_answering",
+        "_heads",
+        "_lane",
+        "_later",
+        "_left",
+        "_receipts",
+        "_refusal",
+        "_writing_paused",
+    )
 
     def __init__(self, server: web.Server, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
         super().__init__(server, **given)
         self._receipts = receipts
         self._lane = lane
         """None where all goes the plain way, from now on."""
-        self._answering: asyncio.Task[None] | None = None
+        self._heads = Heads(plain_of)
+        self._answering: Answering | None = None
+        self._answered: asyncio.Event | None = None
+        """Set then; there only where somebody waits for it."""
         self._refusal: bytes | None = None
         """What the lane says when its turn has come."""
         self._later = b""
@@ -56,7 +70,7 @@ class HttpProtocol(web.RequestHandler):
             self._pause_reading(True)
         elif self._left is not None:
             self._go_on_plainly(self._left - len(data), data)
-        elif (head := read_head(data)) is None:
+        elif (head := self._heads.read(data)) is None:
             self._go_on_plainly(-1, data)
         elif head.end != len(data) or self._writing_paused or (taken := lane.take(head, data, self.peername)) is None:
             self._go_on_plainly(head.end - len(data), data)
@@ -64,7 +78,8 @@ class HttpProtocol(web.RequestHandler):
             self._receipts.begin(self)
             self._refusal = lane.refusal(taken)
             if self._refusal is None:
-                self._answering = lane.gate.let_in(asyncio.get_running_loop().create_task(self._answer(lane, taken)))
+                self._answering = Answering(lane, taken, self._end_with)
+                self._answering.begin()
             else:
                 lane.gate.have_told(self._tell_refusal)
 
@@ -84,23 +99,16 @@ class HttpProtocol(web.RequestHandler):
 
     # The lane
 
-    async def _answer(self, lane: Lane, taken: Taken) -> None:
-        try:
-            answer, closes = await lane.answer(taken)
-        except BaseException:
-            self.force_close()
-            raise
-        finally:
-            self._answering = None
-        self._end_with(answer, closes=closes)
-
     def _tell_refusal(self) -> None:
         """Once: the gate asks for it in turn, a stop may come first."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
-            self._end_with(refusal, closes=False)
+            self._end_with(refusal, False)
 
-    def _end_with(self, answer: bytes, *, closes: bool) -> None:
+    def _end_with(self, answer: bytes, closes: bool) -> None:
+        self._answering = None
+        if self._answered is not None:
+            self._answered.set()
         self._receipts.end(self)
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -146,9 +154,12 @@ class HttpProtocol(web.RequestHandler):
         self._tell_refusal()
         for _ in range(2):
             if self._answering is not None:
-                _, late = await asyncio.wait([self._answering], timeout=timeout)
-                for each in late:
-                    each.cancel()
+                self._answered = asyncio.Event()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await self._answered.wait()
+            if self._answering is not None:
+                self._answering.cancel()
         await super().shutdown(timeout)
 
     def handle_error(
