@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
 from inquiry_svc.repeating import repeated
@@ -30,25 +32,23 @@ _SWEEP_S: Final = 0.05
 """How late a deadline may be told of. One look at all of them costs far less than a timer for each."""
 
 
-class Waiting(Generic[T, R]):
+class Waiting(Struct, Generic[T, R], eq=False):
     """An item from its arrival until `tell` is called: once, with what came of it, an error, or `CancelledError`."""
 
-    __slots__ = ("_tell", "caller", "item", "until")
-
-    def __init__(self, item: T, tell: Tell[R], until: float) -> None:
-        self.item = item
-        self.caller: asyncio.Future[R] | None = None
-        """Of who awaits it: cancelled a moment before it can cancel this."""
-        self.until = until
-        """When it is given up, on the clock of `time.monotonic`."""
-        self._tell: Tell[R] | None = tell
+    item: T
+    tell: Tell[R] | None
+    """None when it was called."""
+    until: float
+    """When it is given up, on the clock of `time.monotonic`."""
+    caller: asyncio.Future[R] | None = None
+    """Of who awaits it: cancelled a moment before it can cancel this."""
 
     @property
     def is_over(self) -> bool:
-        return self._tell is None or (self.caller is not None and self.caller.done())
+        return self.tell is None or (self.caller is not None and self.caller.done())
 
     def end(self, result: R | BaseException) -> None:
-        tell, self._tell = self._tell, None
+        tell, self.tell = self.tell, None
         if tell is None:
             return
         try:
@@ -58,7 +58,7 @@ class Waiting(Generic[T, R]):
 
     def cancel(self) -> None:
         """Leave the queue. Nobody is disturbed, and nothing happens where it is over."""
-        if self._tell is not None:
+        if self.tell is not None:
             self.end(asyncio.CancelledError())
 
 

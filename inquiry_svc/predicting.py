@@ -165,12 +165,12 @@ class Predictor:
         if (challenger := line_up.challenger) is not None:
             its_share = {content: text for content, text in missing.items() if models[content] is challenger}
             found |= await self._by_model(challenger, its_share, self._challenger_misses, self._challenger)
-        left = {content: text for content, text in missing.items() if content not in found}
+        left = _without(missing, found)
         by_champion = await self._by_model(line_up.champion, left, self._fallbacks)
         self._second_opinions.ask_for(line_up, left, by_champion)
         found |= by_champion
-        left = {content: text for content, text in left.items() if content not in found}
-        if left:
+        if len(found) < len(missing):
+            left = _without(left, found)
             found |= zip(left, await self._by_fallback(list(left.values())), strict=True)
         return found
 
@@ -237,6 +237,10 @@ class Predictor:
     async def check_fallback(self) -> None:
         """Raise unless the fallback reads a text now."""
         await self._fallback.classify([_PROBE])
+
+
+def _without(texts: Mapping[Content, Text], found: Results) -> Mapping[Content, Text]:
+    return {content: text for content, text in texts.items() if content not in found} if found else texts
 
 
 def prediction_of(

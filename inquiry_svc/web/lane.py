@@ -53,6 +53,8 @@ _Answer: TypeAlias = tuple[int, schemas.Outgoing, inquiries.Headers]
 """Status, what is encoded, and headers of its own."""
 Tell: TypeAlias = Callable[[bytes, bool], None]
 """Takes the bytes of an answer, and whether the connection ends with it."""
+Peer: TypeAlias = tuple[Any, ...] | str | None
+"""The name of the other end, as its transport gives it."""
 
 
 class Plain(msgspec.Struct, frozen=True):
@@ -81,19 +83,6 @@ def plain_of(asking: Asking) -> Plain | None:
     return Plain(endpoint, _BODIES[endpoint.handler], fields, key, fields.get("x-request-id"))
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """A request that is answered here."""
-
-    plain: Plain
-    body: bytes
-    peer: tuple[Any, ...] | str | None
-    """The name of the other end, as its transport gives it."""
-
-    @property
-    def remote(self) -> str | None:
-        return str(self.peer[0]) if isinstance(self.peer, tuple) else self.peer
-
-
 class Lane:
     def __init__(self, service: Service, edge: Edge, access: Access | None) -> None:
         self.service = service
@@ -101,56 +90,61 @@ class Lane:
         self.access = access
         self.gate = Gate(service.admission)
 
-    def take(self, head: Head[Plain | None], data: bytes, peer: tuple[Any, ...] | str | None) -> Taken | None:
-        """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
-        plain = head.asked
-        if plain is None or head.end - head.body_at > MAX_BODY_BYTES:
-            return None
-        return Taken(plain, data[head.body_at :], peer)
+    def takes(self, head: Head[Plain | None]) -> Plain | None:
+        """What is asked for; None where it must go the plain way. Nothing happens yet."""
+        return head.asked if head.end - head.body_at <= MAX_BODY_BYTES else None
 
-    def refusal(self, taken: Taken) -> bytes | None:
-        """The bytes of the answer to what finds no place; None where it is to be answered."""
-        if not self.gate.is_shut or self.service.stopping:
-            return None
-        endpoint, request_id = taken.plain.endpoint, request_id_of(taken.plain.request_id)
+    @property
+    def is_shut(self) -> bool:
+        """Whether there is no place for whoever comes now."""
+        return self.gate.is_shut and not self.service.stopping
+
+    def refusal(self, plain: Plain) -> bytes:
+        """The bytes of the answer to what finds no place."""
+        endpoint, request_id = plain.endpoint, request_id_of(plain.request_id)
         refused = self.gate.refusal(request_id)
         self.edge.refused(endpoint.method, endpoint.path, refused.status)
         return _whole(_head_of(refused.status, PROBLEM), refused.headers, request_id, refused.body)
 
+    def answering(self, plain: Plain, body: bytes, tell: Tell, peer: Peer) -> Answering:
+        """Its request has begun; it is for the caller to have it go on."""
+        started, request_id = self.edge.begin(plain.request_id)
+        return Answering(self, plain, body, tell, peer, started, request_id)
 
-class Answering:
+
+class Answering(msgspec.Struct, eq=False):
     """One request, from its being taken to its answer. `tell` is called once: in `begin` or later.
 
     Only what must wait for somebody gets a task. A classify waits for its batch alone, which tells it.
     """
 
-    __slots__ = ("_lane", "_request_id", "_started", "_taken", "_tell", "_visit", "_work")
-
-    def __init__(self, lane: Lane, taken: Taken, tell: Tell) -> None:
-        self._lane = lane
-        self._taken = taken
-        self._tell = tell
-        self._visit: Visit | None = None
-        """None where nobody asks who calls."""
-        self._work: asyncio.Task[Any] | Waiting[Any, Any] | None = None
-        self._started, self._request_id = lane.edge.begin(taken.plain.request_id)
+    lane: Lane
+    plain: Plain
+    body: bytes
+    tell: Tell
+    peer: Peer
+    started: float
+    request_id: str
+    visit: Visit | None = None
+    """None where nobody asks who calls."""
+    work: asyncio.Task[Any] | Waiting[Any, Any] | None = None
 
     def begin(self) -> None:
-        if self._lane.access is None:
+        if self.lane.access is None:
             self._handle()
         else:
-            self._visit = Visit()
-            self._have_done(self._admitted(self._lane.access, self._visit), self._handle_admitted)
+            self.visit = Visit()
+            self._have_done(self._admitted(self.lane.access, self.visit), self._handle_admitted)
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more, or nobody shall."""
-        if self._work is not None:
-            self._work.cancel()
+        if self.work is not None:
+            self.work.cancel()
 
     async def _admitted(self, access: Access, visit: Visit) -> None:
-        taken = self._taken
-        assert taken.plain.endpoint.scope is not None
-        await access.admit(visit, taken.plain.endpoint.scope, taken.plain.headers, taken.remote)
+        assert self.plain.endpoint.scope is not None
+        remote = str(self.peer[0]) if isinstance(self.peer, tuple) else self.peer
+        await access.admit(visit, self.plain.endpoint.scope, self.plain.headers, remote)
 
     def _handle_admitted(self, found: BaseException | None) -> None:
         if found is None:
@@ -160,16 +154,16 @@ class Answering:
 
     def _handle(self) -> None:
         try:
-            body = validate(self._taken.body, self._taken.plain.body)
+            body = validate(self.body, self.plain.body)
             if isinstance(body, bodies.SubmitIn):
                 self._have_done(self._submitted(body), self._told)
             else:
-                self._work = self._lane.service.pipeline.classify_soon(Text(body.subject, body.body), self._classified)
+                self.work = self.lane.service.pipeline.classify_soon(Text(body.subject, body.body), self._classified)
         except Exception as error:
             self._told(error)
 
     async def _submitted(self, body: bodies.SubmitIn) -> _Answer:
-        return 201, *await inquiries.submitted(self._lane.service, body, self._taken.plain.key)
+        return 201, *await inquiries.submitted(self.lane.service, body, self.plain.key)
 
     def _classified(self, found: Prediction | BaseException) -> None:
         if isinstance(found, Prediction):
@@ -180,39 +174,40 @@ class Answering:
     def _have_done(self, work: Coroutine[Any, Any, T], tell: Callable[[T | BaseException], None]) -> None:
         """In a task, whose log lines are this request's; `tell` is called when it is done."""
         context = copy_context()
-        context.run(REQUEST_ID.set, self._request_id)
+        context.run(REQUEST_ID.set, self.request_id)
         task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
-        self._work = task
-        self._lane.gate.let_in(task)
+        self.work = task
+        self.lane.gate.let_in(task)
         task.add_done_callback(lambda task: tell(_result_of(task)))
 
     def _told(self, found: _Answer | BaseException) -> None:
         """What came of it."""
+        lane, endpoint, visit = self.lane, self.plain.endpoint, self.visit
         try:
             if isinstance(found, BaseException):
                 raise found
             status, answer, more = found
-            head, body, closes = _head_of(status, JSON), encode(answer), False
-        except asyncio.CancelledError:
-            self._end(HUNG_UP, b"", closes=True)
-            return
+            head, body, closes = _head_of(status, JSON), encode(answer), lane.service.stopping
         except Exception as error:
-            with lines_of(self._request_id):
-                problem = problem_answer(error, self._request_id)
+            with lines_of(self.request_id):
+                problem = problem_answer(error, self.request_id)
                 log_unserved(error, problem.status)
-            status, more, body, closes = problem.status, problem.headers, problem.body, problem.closes
-            head = _head_of(status, PROBLEM)
-        if self._visit is not None and self._lane.access is not None:
-            self._lane.access.say_quota(self._visit, more := dict(more))
-        if closes or self._lane.service.stopping:
-            closes, more = True, {**more, "Connection": "close"}
-        self._end(status, _whole(head, more, self._request_id, body), closes=closes)
-
-    def _end(self, status: int, answer: bytes, *, closes: bool) -> None:
-        lane, endpoint, visit = self._lane, self._taken.plain.endpoint, self._visit
-        key = None if visit is None else visit.key
-        lane.edge.end(endpoint.method, endpoint.path, status, self._started, key, self._request_id)
-        self._tell(answer, closes)
+            status, more, body = problem.status, problem.headers, problem.body
+            head, closes = _head_of(status, PROBLEM), problem.closes or lane.service.stopping
+        except asyncio.CancelledError:
+            status, head = HUNG_UP, None
+        if visit is None:
+            lane.edge.end(endpoint.method, endpoint.path, status, self.started, None, self.request_id)
+        else:
+            lane.edge.end(endpoint.method, endpoint.path, status, self.started, visit.key, self.request_id)
+        if head is None:
+            self.tell(b"", True)
+            return
+        if visit is not None and lane.access is not None:
+            lane.access.say_quota(visit, more := dict(more))
+        if closes:
+            more = {**more, "Connection": "close"}
+        self.tell(_whole(head, more, self.request_id, body), closes)
 
 
 def _result_of(task: asyncio.Task[T]) -> T | BaseException:
