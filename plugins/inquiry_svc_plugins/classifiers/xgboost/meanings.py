@@ -20,6 +20,7 @@ from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 LABELS: Final = 13
 ROW: Final = 16
 """Columns of the table: 13 weights, the amount that the word counts for, and nothing, to fill a cache line."""
+_LINE_BYTES: Final = 64
 PRIOR: Final = 1.0
 """What is added to the amounts of a text's words: of a text with few known words less is believed."""
 _NOTHING, _EVERY_TEXT, _FIRST = range(3)
@@ -39,7 +40,7 @@ class Meanings:
         rows = np.full(BUCKETS >> 1, _NOTHING, np.int32)
         rows[0] = _EVERY_TEXT
         rows[buckets] = np.arange(_FIRST, _FIRST + len(buckets))
-        table = np.zeros((_FIRST + len(buckets), ROW), np.float32)
+        table = rows_of_a_line(_FIRST + len(buckets))
         table[_EVERY_TEXT, LABELS] = PRIOR
         table[_FIRST:, :LABELS] = arrays["word_weights"] * arrays["word_scale"] * amounts[:, None]
         table[_FIRST:, LABELS] = amounts
@@ -69,3 +70,10 @@ def to_arrays(
         "word_weights": np.round(weights / scale).astype(np.int8),
         "word_scale": scale.astype(np.float32),
     }
+
+
+def rows_of_a_line(count: int) -> NDArray[np.float32]:
+    """Zeros, of which each row is one cache line of its own. Where it lies across two, the kernel waits for both."""
+    room = np.zeros((count + 1) * ROW, np.float32)
+    first = -room.ctypes.data % _LINE_BYTES // room.itemsize
+    return room[first : first + count * ROW].reshape(count, ROW)
