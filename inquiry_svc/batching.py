@@ -103,7 +103,8 @@ class Batcher(Generic[T, R]):
         """Those who have gone stay until it is their turn."""
         self._batch: list[Waiting[T, R]] = []
         """What is being worked on."""
-        self._arrived = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None
+        """Set while there is nothing to do, for the first who comes."""
         depth.follow(lambda: sum(not each.is_over for each in self._waiting))
 
     def add(self, item: T, tell: Tell[R], *, until: float = math.inf) -> Waiting[T, R]:
@@ -113,7 +114,8 @@ class Batcher(Generic[T, R]):
         """
         waiting: Waiting[T, R] = Waiting(item, tell, until)
         self._waiting.append(waiting)
-        self._arrived.set()
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         return waiting
 
     def put(self, item: T, *, until: float = math.inf) -> Coroutine[Any, Any, R]:
@@ -142,7 +144,10 @@ class Batcher(Generic[T, R]):
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
+            if not self._waiting:
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+                self._idle = None
             self._batch = self._gather()
             if self._batch:
                 self._size.observe(len(self._batch))
@@ -157,8 +162,6 @@ class Batcher(Generic[T, R]):
     def _gather(self) -> list[Waiting[T, R]]:
         batch = [each for each in self._waiting[: self._max_batch] if not each.is_over]
         del self._waiting[: self._max_batch]
-        if not self._waiting:
-            self._arrived.clear()
         return batch
 
     async def _answer(self, batch: Sequence[Waiting[T, R]]) -> None:
