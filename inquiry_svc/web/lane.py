@@ -4,7 +4,9 @@ aiohttp's way of one request costs several times what the model does: a task, a 
 headers. Nearly all requests need none of that: they come whole and in one piece, and nothing in their head is unusual.
 Those are answered here, with the edge, the access, the checks, the handlers and the problems of the plain way, in its
 order; and refused here where there is no place for them. Any other is not taken: it goes the plain way, which answers
-it as ever. `protocol.py` has the switch.
+it as ever. `protocol.py` has the switch, and is told each answer.
+
+    data_received -> Answering.begin -> checked -> Pipeline.classify_soon ==(a batch)==> Answering._told -> the socket
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ def plain_of(asking: Asking) -> Plain | None:
 
 
 class Lane:
+    """Of one service."""
+
     def __init__(self, service: Service, edge: Edge, access: Access | None) -> None:
         self.service = service
         self.edge = edge
@@ -183,23 +187,24 @@ class Answering(msgspec.Struct, eq=False):
     def _told(self, found: _Answer | BaseException) -> None:
         """What came of it."""
         lane, endpoint, visit = self.lane, self.plain.endpoint, self.visit
-        try:
-            if isinstance(found, BaseException):
-                raise found
+        closes, more, body = lane.service.stopping, _NONE, b""
+        if isinstance(found, tuple):
             status, answer, more = found
-            head, body, closes = _head_of(status, JSON), encode(answer), lane.service.stopping
-        except Exception as error:
+            try:
+                head, body = _head_of(status, JSON), encode(answer)
+            except Exception as error:
+                self._told(error)
+                return
+        elif isinstance(found, Exception):
             with lines_of(self.request_id):
-                problem = problem_answer(error, self.request_id)
-                log_unserved(error, problem.status)
+                problem = problem_answer(found, self.request_id)
+                log_unserved(found, problem.status)
             status, more, body = problem.status, problem.headers, problem.body
-            head, closes = _head_of(status, PROBLEM), problem.closes or lane.service.stopping
-        except asyncio.CancelledError:
-            status, head = HUNG_UP, None
-        if visit is None:
-            lane.edge.end(endpoint.method, endpoint.path, status, self.started, None, self.request_id)
+            head, closes = _head_of(status, PROBLEM), closes or problem.closes
         else:
-            lane.edge.end(endpoint.method, endpoint.path, status, self.started, visit.key, self.request_id)
+            status, head = HUNG_UP, None
+        key = None if visit is None else visit.key
+        lane.edge.end(endpoint.method, endpoint.path, status, self.started, key, self.request_id)
         if head is None:
             self.tell(b"", True)
             return
