@@ -45,6 +45,8 @@ def test_a_head_that_differs_in_its_length_alone_is_read_once(more: bytes) -> No
         assert (found.body_at, found.end) == (len(raw), len(raw) + length)
         asked.append(found.asked)
     assert asked[0] is asked[1] is asked[2]
+    for odd in (b"", b"1234567890", b"+1", b"1 ", b"1\r\nContent-Length: 1"):
+        assert heads.read(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %b\r\n%b\r\n" % (odd, more)) is None
 
 
 @pytest.mark.parametrize(
