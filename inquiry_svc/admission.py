@@ -78,11 +78,15 @@ class Admission:
             except BaseException:
                 self._for_patient.release()
                 raise
-        elif self.is_full:
-            self.require_place()
         else:
-            self._taken += 1
-            self._impatient += 1
+            self.take_place()
+
+    def take_place(self) -> None:
+        """For who is not patient. Raises `Overloaded`."""
+        if self.is_full:
+            self.require_place()
+        self._taken += 1
+        self._impatient += 1
 
     def leave(self, *, patient: bool) -> None:
         if patient:
@@ -91,7 +95,10 @@ class Admission:
             self._impatient -= 1
             if self.given < self._places and self._impatient <= self._when_crowded * (1 - _NEARLY_ALL):
                 self.given = self._places
-        self._pass_on()
+        if self._waiting:
+            self._pass_on()
+        else:
+            self._taken -= 1
 
     def _no_place(self) -> bool:
         return self._taken >= self._places or bool(self._waiting)

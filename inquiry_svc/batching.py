@@ -8,22 +8,78 @@ whole way. Knows nothing of inquiries.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
 from inquiry_svc.repeating import repeated
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 R = TypeVar("R")
+Tell: TypeAlias = Callable[[R | BaseException], None]
 
 _SWEEP_S: Final = 0.05
 """How late a deadline may be told of. One look at all of them costs far less than a timer for each."""
+
+
+class Waiting(Struct, Generic[T, R], eq=False):
+    """An item from its arrival until `tell` is called: once, with what came of it, an error, or `CancelledError`."""
+
+    item: T
+    tell: Tell[R] | None
+    """None when it was called."""
+    until: float
+    """When it is given up, on the clock of `time.monotonic`."""
+    caller: asyncio.Future[R] | None = None
+    """Of who awaits it: cancelled a moment before it can cancel this."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.tell is None or (self.caller is not None and self.caller.done())
+
+    def end(self, result: R | BaseException) -> None:
+        tell, self.tell = self.tell, None
+        if tell is None:
+            return
+        try:
+            tell(result)
+        except Exception:
+            logger.exception("who was told a result raised")
+
+    def cancel(self) -> None:
+        """Leave the queue. Nobody is disturbed, and nothing happens where it is over."""
+        if self.tell is not None:
+            self.end(asyncio.CancelledError())
+
+
+async def awaited(begin: Callable[[Tell[R]], Waiting[Any, R]]) -> R:
+    """What is told to whoever `begin` is given. A caller that is cancelled leaves the queue."""
+    future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+    def tell(result: R | BaseException) -> None:
+        if future.done():
+            return
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    waiting = begin(tell)
+    waiting.caller = future
+    try:
+        return await future
+    finally:
+        waiting.cancel()
 
 
 class Batcher(Generic[T, R]):
@@ -43,26 +99,28 @@ class Batcher(Generic[T, R]):
         self._work = work
         self._max_batch = max_batch
         self._size = size
-        self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
-        self._until: dict[asyncio.Future[R], float] = {}
-        """When those who wait, or are being worked on, give up."""
-        self._arrived = asyncio.Event()
-        depth.follow(lambda: len(self._waiting))
+        self._waiting: list[Waiting[T, R]] = []
+        """Those who have gone stay until it is their turn."""
+        self._batch: list[Waiting[T, R]] = []
+        """What is being worked on."""
+        self._idle: asyncio.Future[None] | None = None
+        """Set while there is nothing to do, for the first who comes."""
+        depth.follow(lambda: sum(not each.is_over for each in self._waiting))
 
-    async def put(self, item: T, *, until: float = math.inf) -> R:
-        """Wait for the item's result. A caller that is cancelled leaves the queue and disturbs nobody.
+    def add(self, item: T, tell: Tell[R], *, until: float = math.inf) -> Waiting[T, R]:
+        """Have `tell` called with the item's result, in a later turn of the loop; it must not raise.
 
-        Raises `TimeoutError` when there is none by `until`, on the clock of `time.monotonic`.
+        It is told `TimeoutError` when there is no result by `until`, on the clock of `time.monotonic`.
         """
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = item
-        self._until[future] = until
-        self._arrived.set()
-        try:
-            return await future
-        finally:
-            self._waiting.pop(future, None)
-            del self._until[future]
+        waiting: Waiting[T, R] = Waiting(item, tell, until)
+        self._waiting.append(waiting)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        return waiting
+
+    def put(self, item: T, *, until: float = math.inf) -> Coroutine[Any, Any, R]:
+        """The same, for who waits. A caller that is cancelled leaves the queue and disturbs nobody."""
+        return awaited(partial(self.add, item, until=until))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -81,37 +139,35 @@ class Batcher(Generic[T, R]):
         finally:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
-            _settle(self._waiting, [_broken_off()] * len(self._waiting))
+            _end(self._waiting, [_broken_off()] * len(self._waiting))
             self._waiting.clear()
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
-            batch = self._gather()
-            if batch:
-                self._size.observe(len(batch))
-                await self._answer(batch)
+            if not self._waiting:
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+                self._idle = None
+            self._batch = self._gather()
+            if self._batch:
+                self._size.observe(len(self._batch))
+                await self._answer(self._batch)
 
     async def _tell_the_late(self) -> None:
         now = time.monotonic()
-        for future, until in self._until.items():
-            if until <= now and not future.done():
-                future.set_exception(TimeoutError())
+        for waiting in (*self._batch, *self._waiting):
+            if waiting.until <= now:
+                waiting.end(TimeoutError())
 
-    def _gather(self) -> dict[asyncio.Future[R], T]:
-        batch: dict[asyncio.Future[R], T] = {}
-        while self._waiting and len(batch) < self._max_batch:
-            future, item = self._waiting.popitem(last=False)
-            if not future.done():  # cancelled this very moment: its caller has not run yet
-                batch[future] = item
-        if not self._waiting:
-            self._arrived.clear()
+    def _gather(self) -> list[Waiting[T, R]]:
+        batch = [each for each in self._waiting[: self._max_batch] if not each.is_over]
+        del self._waiting[: self._max_batch]
         return batch
 
-    async def _answer(self, batch: Mapping[asyncio.Future[R], T]) -> None:
+    async def _answer(self, batch: Sequence[Waiting[T, R]]) -> None:
         results: Sequence[R | Exception] = [_broken_off()] * len(batch)
         try:
-            found = await self._work(list(batch.values()))
+            found = await self._work([each.item for each in batch])
             if len(found) != len(batch):
                 raise ValueError(f"{len(found)} results for {len(batch)} items")
             results = found
@@ -121,17 +177,12 @@ class Batcher(Generic[T, R]):
         except Exception as error:
             results = [error] * len(batch)
         finally:
-            _settle(batch, results)
+            _end(batch, results)
 
 
-def _settle(futures: Iterable[asyncio.Future[R]], results: Iterable[R | Exception]) -> None:
-    for future, result in zip(futures, results, strict=True):
-        if future.done():
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+def _end(batch: Sequence[Waiting[T, R]], results: Sequence[R | Exception]) -> None:
+    for waiting, result in zip(tuple(batch), results, strict=True):
+        waiting.end(result)
 
 
 def _broken_off() -> Unavailable:

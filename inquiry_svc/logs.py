@@ -31,6 +31,17 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 AUDIT: Final = "inquiry_svc.audit"
 """The logger of who changed what: its lines are written whatever `[logging] level` is."""
 
+
+@contextmanager
+def lines_of(request_id: str) -> Iterator[None]:
+    """Have the lines that are logged while open be those of this request."""
+    token = REQUEST_ID.set(request_id)
+    try:
+        yield
+    finally:
+        REQUEST_ID.reset(token)
+
+
 _OWN: Final = ("request_id", "exception")
 _MAX_WAITING: Final = 10_000
 """Lines past this are dropped: a full disk or a stopped terminal must not stop the service."""

@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
 from inquiry_svc.admission import Admission
-from inquiry_svc.batching import Batcher, isolate
+from inquiry_svc.batching import Batcher, Tell, Waiting, awaited, isolate
 from inquiry_svc.catalogue import BATCH_SIZE, INQUIRIES_PROCESSED, PROCESSING_DURATION, QUEUE_DEPTH
 from inquiry_svc.contracts import Router, Store
 from inquiry_svc.errors import IdempotencyKeyReused, StoreUnavailable, TriageFailed
@@ -88,11 +89,20 @@ class Pipeline:
 
     async def classify(self, text: Text) -> Prediction:
         """Raises `Overloaded`, `Unavailable`, `TriageFailed`."""
-        async with self._admission.place(patient=False):
-            try:
-                return await self._classifying.put(text, until=time.monotonic() + self._deadline_s)
-            except TimeoutError as error:
-                raise self._too_late() from error
+        return await awaited(partial(self.classify_soon, text))
+
+    def classify_soon(self, text: Text, tell: Tell[Prediction]) -> Waiting[Any, Prediction]:
+        """The same, without a task: `tell` is called when it is done, with what `classify` gives or raises.
+
+        It is called once, with `CancelledError` where that is cancelled; it must not raise. Raises `Overloaded`.
+        """
+        self._admission.take_place()
+
+        def answered(result: Prediction | BaseException) -> None:
+            self._admission.leave(patient=False)
+            tell(self._too_late() if isinstance(result, TimeoutError) else result)
+
+        return self._classifying.add(text, answered, until=time.monotonic() + self._deadline_s)
 
     async def submit(self, inquiry: Inquiry, *, patient: bool = False) -> Submission:
         """Triage and commit. A `patient` caller waits for a place where another is refused.

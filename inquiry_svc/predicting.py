@@ -124,7 +124,7 @@ class Predictor:
             model = models[content]
             verdict = model.codec.verdict(key, value) if isinstance(value, bytes) else None
             if verdict is not None:
-                found[content] = self._prediction(verdict, model)
+                found[content] = prediction_of(verdict, model.model, self._policy, model.review_below)
             self._lookups["hit" if verdict else "miss" if value is None else "invalid"].inc()
         return found
 
@@ -165,12 +165,12 @@ class Predictor:
         if (challenger := line_up.challenger) is not None:
             its_share = {content: text for content, text in missing.items() if models[content] is challenger}
             found |= await self._by_model(challenger, its_share, self._challenger_misses, self._challenger)
-        left = {content: text for content, text in missing.items() if content not in found}
+        left = _without(missing, found)
         by_champion = await self._by_model(line_up.champion, left, self._fallbacks)
         self._second_opinions.ask_for(line_up, left, by_champion)
         found |= by_champion
-        left = {content: text for content, text in left.items() if content not in found}
-        if left:
+        if len(found) < len(missing):
+            left = _without(left, found)
             found |= zip(left, await self._by_fallback(list(left.values())), strict=True)
         return found
 
@@ -199,8 +199,9 @@ class Predictor:
             if isinstance(result, Exception):
                 misses["error"].inc()
                 logger.error("the classifier raised over one text; another answers", exc_info=result)
+        said_by, policy, review_below = model.model, self._policy, model.review_below
         return {
-            content: self._prediction(result, model)
+            content: prediction_of(result, said_by, policy, review_below)
             for content, result in zip(texts, results, strict=True)
             if isinstance(result, Verdict)
         }
@@ -214,9 +215,6 @@ class Predictor:
             failure.__cause__ = error
             return [failure] * len(texts)
         return [self._prediction_by_fallback(result) for result in results]
-
-    def _prediction(self, verdict: Verdict, model: OpenModel) -> Prediction:
-        return prediction_of(verdict, model.model, self._policy, model.review_below)
 
     def _prediction_by_fallback(self, result: Verdict | Exception) -> Prediction | Exception:
         if isinstance(result, Exception):
@@ -239,6 +237,10 @@ class Predictor:
     async def check_fallback(self) -> None:
         """Raise unless the fallback reads a text now."""
         await self._fallback.classify([_PROBE])
+
+
+def _without(texts: Mapping[Content, Text], found: Results) -> Mapping[Content, Text]:
+    return {content: text for content, text in texts.items() if content not in found} if found else texts
 
 
 def prediction_of(

@@ -32,9 +32,12 @@ class ReviewPolicy:
 
         `review_below` are the model's own thresholds, as `own_thresholds` gives them.
         """
-        found: list[ReviewReason] = []
         category = verdict.category
-        if category.confidence < self._threshold(category.label, review_below):
+        is_unsure = category.confidence < self._threshold(category.label, review_below)
+        if not is_unsure and verdict.evidence >= self._below_evidence and not verdict.degraded:
+            return ()
+        found: list[ReviewReason] = []
+        if is_unsure:
             found.append("low_confidence")
         if verdict.evidence < self._below_evidence:
             found.append("no_evidence")

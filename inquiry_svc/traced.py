@@ -13,11 +13,11 @@ batch is not either. What the service does for nobody, such as checking its heal
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from inquiry_svc.batching import Batcher
+from inquiry_svc.batching import Batcher, Tell, Waiting
 from inquiry_svc.contracts import Cache, Classifier, Provider, Router, Store
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.inquiries import Inquiry, Model, Prediction, Route, Text, Verdict
@@ -52,8 +52,11 @@ class TracedBatcher(Generic[T, R]):
         self._name = name
         self._batcher: Batcher[Awaited[T], R] = Batcher(self._traced, max_batch=max_batch, depth=depth, size=size)
 
-    async def put(self, item: T, *, until: float = math.inf) -> R:
-        return await self._batcher.put((item, CURRENT.get()), until=until)
+    def add(self, item: T, tell: Tell[R], *, until: float = math.inf) -> Waiting[Awaited[T], R]:
+        return self._batcher.add((item, CURRENT.get()), tell, until=until)
+
+    def put(self, item: T, *, until: float = math.inf) -> Coroutine[Any, Any, R]:
+        return self._batcher.put((item, CURRENT.get()), until=until)
 
     def running(self) -> AbstractAsyncContextManager[None]:
         return self._batcher.running()

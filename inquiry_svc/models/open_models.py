@@ -21,7 +21,7 @@ from inquiry_svc.catalogue import (
     MODEL_INFERENCE_DURATION,
 )
 from inquiry_svc.contracts import Classifier
-from inquiry_svc.inquiries import AXES, CATEGORIES, SENTIMENTS, URGENCIES, Label, Model, Text, Verdict
+from inquiry_svc.inquiries import AXES, CATEGORIES, SENTIMENTS, URGENCIES, Model, Text, Verdict
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.reviewing import own_thresholds
 from inquiry_svc.traced import TracedClassifier
@@ -29,6 +29,7 @@ from inquiry_svc.tracing import Tracer
 from inquiry_svc.verdict_cache import VerdictCodec
 
 _SCORES: Final = sum(map(len, AXES.values()))
+_AXES: Final = len(AXES)
 _TOLERANCE: Final = 0.01
 
 
@@ -144,23 +145,22 @@ def _refuse_nonsense(verdict: Verdict) -> None:
     scores don't give would change once the scores are remembered.
     """
     scores = verdict.scores
-    total = sum(scores)
-    if (
-        type(total) is not float
-        or type(scores) is not tuple
-        or len(scores) != _SCORES
-        or not abs(total - len(AXES)) < _TOLERANCE
-        or not min(scores) >= 0
-        or not _is_likeliest(verdict.category, CATEGORIES, scores[:6])
-        or not _is_likeliest(verdict.sentiment, SENTIMENTS, scores[6:9])
-        or not _is_likeliest(verdict.urgency, URGENCIES, scores[9:])
-        or type(verdict.evidence) is not float
-        or not 0 <= verdict.evidence <= 1
-        or type(verdict.degraded) is not tuple
-    ):
-        raise ValueError("the classifier gave something that is not a verdict: see Verdict.from_scores")
-
-
-def _is_likeliest(label: Label, labels: tuple[str, ...], scores: tuple[float, ...]) -> bool:
-    best = max(scores)
-    return type(label.confidence) is float and label.confidence == best and label.label == labels[scores.index(best)]
+    if type(scores) is tuple and len(scores) == _SCORES and type(total := sum(scores)) is float:
+        category, sentiment, urgency = verdict.category, verdict.sentiment, verdict.urgency
+        categories, sentiments, urgencies = scores[:6], scores[6:9], scores[9:]
+        if (
+            -_TOLERANCE < total - _AXES < _TOLERANCE
+            and min(scores) >= 0
+            and type(category.confidence) is type(sentiment.confidence) is type(urgency.confidence) is float
+            and category.confidence == (best := max(categories))
+            and category.label == CATEGORIES[categories.index(best)]
+            and sentiment.confidence == (best := max(sentiments))
+            and sentiment.label == SENTIMENTS[sentiments.index(best)]
+            and urgency.confidence == (best := max(urgencies))
+            and urgency.label == URGENCIES[urgencies.index(best)]
+            and type(verdict.evidence) is float
+            and 0 <= verdict.evidence <= 1
+            and type(verdict.degraded) is tuple
+        ):
+            return
+    raise ValueError("the classifier gave something that is not a verdict: see Verdict.from_scores")

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from math import inf
 from typing import Final
 
 import uuid_utils
@@ -17,7 +18,7 @@ from multidict import istr
 
 from inquiry_svc.api_keys import ApiKey
 from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, METHODS, STATUS_CLASSES
-from inquiry_svc.logs import AUDIT, REQUEST_ID
+from inquiry_svc.logs import AUDIT, REQUEST_ID, lines_of
 from inquiry_svc.metrics import CounterSeries, HistogramSeries
 from inquiry_svc.putting_down import PutDown
 from inquiry_svc.service import Service
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 UNMATCHED: Final = "__unmatched__"
 HUNG_UP: Final = 499
 """Instead of a status: the client left before it was answered; nginx's number for it."""
+_NEVER: Final = 1000
+"""A status that no answer has."""
 _REQUEST_ID_HEADER: Final = istr("X-Request-ID")
 _CONTENT_TYPE_OPTIONS: Final = istr("X-Content-Type-Options")
 _CROSS_ORIGIN_RESOURCE_POLICY: Final = istr("Cross-Origin-Resource-Policy")
@@ -49,7 +52,9 @@ class Edge:
         self._service = service
         self._receipts = receipts
         self._metrics = service.metrics
-        self._logging = logging_settings
+        self._line_from_status = {"all": 0, "problems": 400, "none": _NEVER}[logging_settings.requests]
+        self._line_over_s = logging_settings.slow_s if logging_settings.requests == "problems" else inf
+        """Which answers leave a line of the log."""
         self.audited: dict[web.AbstractRoute, str] = {}
         """The routes that leave a line of the audit, and what each is called there."""
         self._active = 0
@@ -68,6 +73,7 @@ class Edge:
         protocol = request.protocol
         self._receipts.begin(protocol)
         started, request_id = self.begin(request.headers.get(_REQUEST_ID_HEADER))
+        REQUEST_ID.set(request_id)
         status = HUNG_UP
         try:
             response = await _answered(request, handler, request_id)
@@ -77,7 +83,7 @@ class Edge:
             return response
         finally:
             self._receipts.end(protocol)
-            self.end(request.method, _endpoint(request), status, started, _key_of(request))
+            self.end(request.method, _endpoint(request), status, started, _key_of(request), request_id)
             action = self.audited.get(request.match_info.route)
             if action is not None:
                 _audit(request, action, status)
@@ -87,19 +93,20 @@ class Edge:
         mark(response.headers, REQUEST_ID.get() or request_id_of(request.headers.get(_REQUEST_ID_HEADER)))
 
     def begin(self, given_id: str | None) -> tuple[float, str]:
-        """A request is being served: since when, for `end`, and its id, from here on that of the log lines too."""
-        request_id = request_id_of(given_id)
-        REQUEST_ID.set(request_id)
+        """A request is being served: since when, for `end`, and its id."""
         self._active += 1
-        return time.perf_counter(), request_id
+        return time.perf_counter(), request_id_of(given_id)
 
-    def end(self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None) -> None:
+    def end(
+        self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None, request_id: str
+    ) -> None:
         """It was answered, or never will be."""
         self._active -= 1
         duration_s = time.perf_counter() - started
         self._measure(method, endpoint, status, duration_s)
-        if self._leaves_a_line(status, duration_s):
-            _leave_line(method, endpoint, status, duration_s, caller)
+        if status >= self._line_from_status or duration_s > self._line_over_s:
+            with lines_of(request_id):
+                _leave_line(method, endpoint, status, duration_s, caller)
 
     def refused(self, method: str, endpoint: str, status: int) -> None:
         """Measure what was refused at once. It leaves no line of its own."""
@@ -129,10 +136,6 @@ class Edge:
             self._metrics.series(HTTP_REQUEST_DURATION, endpoint=endpoint, status_class=status_class),
         )
         return found
-
-    def _leaves_a_line(self, status: int, duration_s: float) -> bool:
-        wanted = self._logging.requests
-        return wanted == "all" or (wanted == "problems" and (status >= 400 or duration_s > self._logging.slow_s))
 
 
 def _method(given: str) -> str:
@@ -216,9 +219,7 @@ def log_unserved(error: Exception, status: int, name: str | None = None) -> None
 
 
 def request_id_of(given: str | None) -> str:
-    """The caller's id where it is fit to be logged and sent back, else a new one."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
-
-
-def new_request_id() -> str:
+    """The caller's id where there is one, fit to be logged and sent back; else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
     return str(uuid_utils.uuid7())

@@ -1,22 +1,23 @@
-"""Explanations as the types of `schemas`."""
+"""Explanations as the types of `schemas`, as `outgoing` has it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from inquiry_svc.explanations import AxisExplanation, Explanation, Flip, Span
+from inquiry_svc.explanations import AxisExplanation, Explanation, Flip, Opinion, Span
 from inquiry_svc.inquiries import Outcome, Text
 from inquiry_svc.web import schemas as out
-from inquiry_svc.web.outgoing import label_out, model_out, routing_out
+from inquiry_svc.web.outgoing import routing_out
 
 MAX_WORDS: Final = 50
 """Of each axis; a mail has some 40 different words, 10,000 characters a thousand."""
 
 
 def explanation_out(text: Text, explanation: Explanation) -> out.ExplanationOut:
+    model: Any = explanation.model
     return out.ExplanationOut(
-        model=model_out(explanation.model),
+        model=model,
         subject=_sendable(text.subject),
         body=_sendable(text.body),
         **{axis: _axis(explained.strongest(MAX_WORDS)) for axis, explained in explanation.axes.items()},
@@ -25,15 +26,17 @@ def explanation_out(text: Text, explanation: Explanation) -> out.ExplanationOut:
 
 def inquiry_explanation_out(outcome: Outcome, explanation: Explanation) -> out.InquiryExplanationOut:
     prediction = outcome.prediction
+    verdict: Any = prediction.verdict
+    model: Any = prediction.model
     return out.InquiryExplanationOut(
         inquiry_id=outcome.inquiry.inquiry_id,
-        category=label_out(out.CategoryOut, prediction.verdict.category),
-        sentiment=label_out(out.SentimentOut, prediction.verdict.sentiment),
-        urgency=label_out(out.UrgencyOut, prediction.verdict.urgency),
+        category=verdict.category,
+        sentiment=verdict.sentiment,
+        urgency=verdict.urgency,
         needs_review=prediction.needs_review,
         review_reasons=prediction.review_reasons,
         degraded=prediction.degraded,
-        model=model_out(prediction.model),
+        model=model,
         routing=routing_out(outcome.route),
         explained_by_same_model=explanation.model == prediction.model,
         explanation=explanation_out(outcome.inquiry, explanation),
@@ -57,15 +60,14 @@ def _axis(explained: AxisExplanation) -> out.AxisExplanationOut:
         ),
         rest=explained.rest,
         flip=None if explained.flip is None else _flip(explained.flip),
-        opinions=tuple(
-            out.OpinionOut(
-                model=model_out(each.model),
-                label=each.label.label,
-                confidence=each.label.confidence,
-                weight=each.weight,
-            )
-            for each in explained.opinions
-        ),
+        opinions=tuple(map(_opinion, explained.opinions)),
+    )
+
+
+def _opinion(opinion: Opinion) -> out.OpinionOut:
+    model: Any = opinion.model
+    return out.OpinionOut(
+        model=model, label=opinion.label.label, confidence=opinion.label.confidence, weight=opinion.weight
     )
 
 

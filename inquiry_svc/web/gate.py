@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -47,13 +47,12 @@ class Gate:
     def is_shut(self) -> bool:
         return self._inside >= self._admission.given or self._admission.is_full
 
-    def let_in(self, answering: asyncio.Task[None]) -> asyncio.Task[None]:
+    def let_in(self, answering: asyncio.Task[Any]) -> None:
         """Count it until it is done. It takes its place later, when its turn has come."""
         self._inside += 1
         answering.add_done_callback(self._leave)
-        return answering
 
-    def _leave(self, _: asyncio.Task[None]) -> None:
+    def _leave(self, _: asyncio.Task[Any]) -> None:
         self._inside -= 1
 
     def refusal(self, request_id: str) -> ProblemAnswer:

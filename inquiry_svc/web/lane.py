@@ -4,148 +4,238 @@ aiohttp's way of one request costs several times what the model does: a task, a 
 headers. Nearly all requests need none of that: they come whole and in one piece, and nothing in their head is unusual.
 Those are answered here, with the edge, the access, the checks, the handlers and the problems of the plain way, in its
 order; and refused here where there is no place for them. Any other is not taken: it goes the plain way, which answers
-it as ever. `protocol.py` has the switch.
+it as ever. `protocol.py` has the switch, and is told each answer.
+
+    data_received -> Answering.begin -> checked -> Pipeline.classify_soon ==(a batch)==> Answering._told -> the socket
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
 from email.utils import formatdate
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from inquiry_svc.batching import Waiting
+from inquiry_svc.inquiries import Prediction, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.checking import MAX_BODY_BYTES
+from inquiry_svc.logs import REQUEST_ID, lines_of
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
 from inquiry_svc.web.edge import HUNG_UP, Edge, log_unserved, mark, request_id_of
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.gate import Gate
-from inquiry_svc.web.heads import Head
+from inquiry_svc.web.heads import Asking, Head
 from inquiry_svc.web.incoming import validate
 from inquiry_svc.web.media_types import JSON, PROBLEM
-from inquiry_svc.web.outgoing import encode
+from inquiry_svc.web.outgoing import encode, prediction_out
 from inquiry_svc.web.problems import problem_answer
 from inquiry_svc.web.routes import ENDPOINTS
 
+T = TypeVar("T")
+
 _PLAIN_JSON: Final = (JSON, f"{JSON}; charset=utf-8")
-_NO_QUERY: Final = schemas.ClassifyQuery()
+_NONE: Final[inquiries.Headers] = {}
+_BODIES: Final[Mapping[object, type[bodies.TextIn]]] = {
+    inquiries.submit: bodies.SubmitIn,
+    inquiries.classify: bodies.TextIn,
+}
+_ENDPOINTS: Final = {each.path: each for each in ENDPOINTS if each.handler in _BODIES}
 
 _Answer: TypeAlias = tuple[int, schemas.Outgoing, inquiries.Headers]
 """Status, what is encoded, and headers of its own."""
-_Handle: TypeAlias = Callable[[Service, Any, str | None], Awaitable[_Answer]]
-"""Takes the checked body and the idempotency key."""
+Tell: TypeAlias = Callable[[bytes, bool], None]
+"""Takes the bytes of an answer, and whether the connection ends with it."""
+Peer: TypeAlias = tuple[Any, ...] | str | None
+"""The name of the other end, as its transport gives it."""
 
 
-async def _submit(service: Service, body: bodies.SubmitIn, key: str | None) -> _Answer:
-    return 201, *await inquiries.submitted(service, body, key)
-
-
-async def _classify(service: Service, body: bodies.TextIn, key: str | None) -> _Answer:
-    return 200, await inquiries.classified(service, body, _NO_QUERY), {}
-
-
-_HANDLES: Final[Mapping[object, _Handle]] = {inquiries.submit: _submit, inquiries.classify: _classify}
-_ENDPOINTS: Final = {each.path: each for each in ENDPOINTS if each.handler in _HANDLES}
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """A request that is answered here."""
+class Plain(msgspec.Struct, frozen=True):
+    """What a head asks for that is answered here."""
 
     endpoint: Endpoint
+    body: type[bodies.TextIn]
     headers: Mapping[str, str]
     """By name in lower case."""
-    body: bytes
-    peer: tuple[Any, ...] | str | None
-    """The name of the other end, as its transport gives it."""
+    key: str | None
+    """The idempotency key."""
+    request_id: str | None
 
-    @property
-    def remote(self) -> str | None:
-        return str(self.peer[0]) if isinstance(self.peer, tuple) else self.peer
+
+def plain_of(asking: Asking) -> Plain | None:
+    """What a head asks for, if it is answered here."""
+    endpoint, fields = _ENDPOINTS.get(asking.target), asking.fields
+    key = fields.get("idempotency-key")
+    if (
+        endpoint is None
+        or asking.method != endpoint.method
+        or fields.get("content-type", "").lower() not in _PLAIN_JSON
+        or not (key is None or inquiries.is_key(key))
+    ):
+        return None
+    return Plain(endpoint, _BODIES[endpoint.handler], fields, key, fields.get("x-request-id"))
 
 
 class Lane:
+    """Of one service."""
+
     def __init__(self, service: Service, edge: Edge, access: Access | None) -> None:
-        self._service = service
-        self._edge = edge
-        self._access = access
+        self.service = service
+        self.edge = edge
+        self.access = access
         self.gate = Gate(service.admission)
 
-    def take(self, head: Head, data: bytes, peer: tuple[Any, ...] | str | None) -> Taken | None:
-        """The request that `data` is, as a whole; None where it must go the plain way. Nothing happens yet."""
-        endpoint, key = _ENDPOINTS.get(head.target), head.fields.get("idempotency-key")
-        if (
-            endpoint is None
-            or head.method != endpoint.method
-            or head.fields.get("content-type", "").lower() not in _PLAIN_JSON
-            or head.end - head.body_at > MAX_BODY_BYTES
-            or not (key is None or inquiries.is_key(key))
-        ):
-            return None
-        return Taken(endpoint, head.fields, data[head.body_at :], peer)
+    def takes(self, head: Head[Plain | None]) -> Plain | None:
+        """What is asked for; None where it must go the plain way. Nothing happens yet."""
+        return head.asked if head.end - head.body_at <= MAX_BODY_BYTES else None
 
-    def refusal(self, taken: Taken) -> bytes | None:
-        """The bytes of the answer to what finds no place; None where `answer` has it."""
-        if not self.gate.is_shut or self._service.stopping:
-            return None
-        request_id = request_id_of(taken.headers.get("x-request-id"))
+    @property
+    def is_shut(self) -> bool:
+        """Whether there is no place for whoever comes now."""
+        return self.gate.is_shut and not self.service.stopping
+
+    def refusal(self, plain: Plain) -> bytes:
+        """The bytes of the answer to what finds no place."""
+        endpoint, request_id = plain.endpoint, request_id_of(plain.request_id)
         refused = self.gate.refusal(request_id)
-        self._edge.refused(taken.endpoint.method, taken.endpoint.path, refused.status)
-        return _whole(_head_of(refused.status, PROBLEM), dict(refused.headers), request_id, refused.body)
+        self.edge.refused(endpoint.method, endpoint.path, refused.status)
+        return _whole(_head_of(refused.status, PROBLEM), refused.headers, request_id, refused.body)
 
-    async def answer(self, taken: Taken) -> tuple[bytes, bool]:
-        """The bytes of the answer, and whether the connection ends with it. In a task of its own, for its log lines."""
-        visit = Visit()
-        started, request_id = self._edge.begin(taken.headers.get("x-request-id"))
-        status, closes = HUNG_UP, False
+    def answering(self, plain: Plain, body: bytes, tell: Tell, peer: Peer) -> Answering:
+        """Its request has begun; it is for the caller to have it go on."""
+        started, request_id = self.edge.begin(plain.request_id)
+        return Answering(self, plain, body, tell, peer, started, request_id)
+
+
+class Answering(msgspec.Struct, eq=False):
+    """One request, from its being taken to its answer. `tell` is called once: in `begin` or later.
+
+    Only what must wait for somebody gets a task. A classify waits for its batch alone, which tells it.
+    """
+
+    lane: Lane
+    plain: Plain
+    body: bytes
+    tell: Tell
+    peer: Peer
+    started: float
+    request_id: str
+    visit: Visit | None = None
+    """None where nobody asks who calls."""
+    work: asyncio.Task[Any] | Waiting[Any, Any] | None = None
+
+    def begin(self) -> None:
+        if self.lane.access is None:
+            self._handle()
+        else:
+            self.visit = Visit()
+            self._have_done(self._admitted(self.lane.access, self.visit), self._handle_admitted)
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more, or nobody shall."""
+        if self.work is not None:
+            self.work.cancel()
+
+    async def _admitted(self, access: Access, visit: Visit) -> None:
+        assert self.plain.endpoint.scope is not None
+        remote = str(self.peer[0]) if isinstance(self.peer, tuple) else self.peer
+        await access.admit(visit, self.plain.endpoint.scope, self.plain.headers, remote)
+
+    def _handle_admitted(self, found: BaseException | None) -> None:
+        if found is None:
+            self._handle()
+        else:
+            self._told(found)
+
+    def _handle(self) -> None:
         try:
+            body = validate(self.body, self.plain.body)
+            if isinstance(body, bodies.SubmitIn):
+                self._have_done(self._submitted(body), self._told)
+            else:
+                self.work = self.lane.service.pipeline.classify_soon(Text(body.subject, body.body), self._classified)
+        except Exception as error:
+            self._told(error)
+
+    async def _submitted(self, body: bodies.SubmitIn) -> _Answer:
+        return 201, *await inquiries.submitted(self.lane.service, body, self.plain.key)
+
+    def _classified(self, found: Prediction | BaseException) -> None:
+        if isinstance(found, Prediction):
+            self._told((200, prediction_out(found, with_scores=False), _NONE))
+        else:
+            self._told(found)
+
+    def _have_done(self, work: Coroutine[Any, Any, T], tell: Callable[[T | BaseException], None]) -> None:
+        """In a task, whose log lines are this request's; `tell` is called when it is done."""
+        context = copy_context()
+        context.run(REQUEST_ID.set, self.request_id)
+        task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
+        self.work = task
+        self.lane.gate.let_in(task)
+        task.add_done_callback(lambda task: tell(_result_of(task)))
+
+    def _told(self, found: _Answer | BaseException) -> None:
+        """What came of it."""
+        lane, endpoint, visit = self.lane, self.plain.endpoint, self.visit
+        closes, more, body = lane.service.stopping, _NONE, b""
+        if isinstance(found, tuple):
+            status, answer, more = found
             try:
-                status, found, headers = await self._handled(taken, visit)
-                head, body, more = _head_of(status, JSON), encode(found), dict(headers)
+                head, body = _head_of(status, JSON), encode(answer)
             except Exception as error:
-                problem = problem_answer(error, request_id)
-                log_unserved(error, problem.status)
-                status, head, body = problem.status, _head_of(problem.status, PROBLEM), problem.body
-                more, closes = dict(problem.headers), problem.closes
-            if self._access is not None:
-                self._access.say_quota(visit, more)
-            if closes or self._service.stopping:
-                closes, more["Connection"] = True, "close"
-            return _whole(head, more, request_id, body), closes
-        finally:
-            self._edge.end(taken.endpoint.method, taken.endpoint.path, status, started, visit.key)
+                self._told(error)
+                return
+        elif isinstance(found, Exception):
+            with lines_of(self.request_id):
+                problem = problem_answer(found, self.request_id)
+                log_unserved(found, problem.status)
+            status, more, body = problem.status, problem.headers, problem.body
+            head, closes = _head_of(status, PROBLEM), closes or problem.closes
+        else:
+            status, head = HUNG_UP, None
+        key = None if visit is None else visit.key
+        lane.edge.end(endpoint.method, endpoint.path, status, self.started, key, self.request_id)
+        if head is None:
+            self.tell(b"", True)
+            return
+        if visit is not None and lane.access is not None:
+            lane.access.say_quota(visit, more := dict(more))
+        if closes:
+            more = {**more, "Connection": "close"}
+        self.tell(_whole(head, more, self.request_id, body), closes)
 
-    async def _handled(self, taken: Taken, visit: Visit) -> _Answer:
-        endpoint = taken.endpoint
-        if self._access is not None and endpoint.scope is not None:
-            await self._access.admit(visit, endpoint.scope, taken.headers, taken.remote)
-        assert endpoint.body is not None
-        body = validate(taken.body, endpoint.body)
-        return await _HANDLES[endpoint.handler](self._service, body, taken.headers.get("idempotency-key"))
+
+def _result_of(task: asyncio.Task[T]) -> T | BaseException:
+    if task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception() or task.result()
 
 
-def _whole(head: bytes, more: dict[str, str], request_id: str, body: bytes) -> bytes:
+def _whole(head: str, more: Mapping[str, str], request_id: str, body: bytes) -> bytes:
     """An answer, of which `more` is what its head has beside what `_head_of` gives."""
-    more["X-Request-ID"] = request_id
-    more["Content-Length"] = str(len(body))
-    lines = "\r\n".join([f"{name}: {value}" for name, value in more.items()])
-    return b"%b%b\r\n%b\r\n%b" % (head, lines.encode(), _date(), body)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in more.items()]) if more else ""
+    own = f"{head}{lines}X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n{_date()}\r\n"
+    return own.encode() + body
 
 
 @cache
-def _head_of(status: int, content_type: str) -> bytes:
+def _head_of(status: int, content_type: str) -> str:
     """What the head of an answer begins with: all that does not differ from one to the next."""
     fields = CIMultiDict({hdrs.CONTENT_TYPE: content_type})
     mark(fields, "")
     del fields["X-Request-ID"]
     lines = [f"HTTP/1.1 {status} {web.Response(status=status).reason}", *(f"{name}: {fields[name]}" for name in fields)]
-    return "".join(f"{line}\r\n" for line in lines).encode()
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 class _Clock:
@@ -153,12 +243,12 @@ class _Clock:
 
     def __init__(self) -> None:
         self._second = 0
-        self._line = b""
+        self._line = ""
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> str:
         now = int(time.time())
         if now != self._second:
-            self._second, self._line = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+            self._second, self._line = now, f"Date: {formatdate(now, usegmt=True)}\r\n"
         return self._line
 
 

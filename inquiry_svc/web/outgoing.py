@@ -1,22 +1,24 @@
-"""Outcomes and predictions as the types of `schemas`, and those as responses."""
+"""Outcomes and predictions as the types of `schemas`, and those as responses.
+
+A `Label` and a `Model` are written as the types of `schemas` that stand for them, which say more of them to a reader of
+the OpenAPI document: so they are put in as they are, and `Any` is what says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from inquiry_svc.health import Report
-from inquiry_svc.inquiries import AXES, Label, Model, Outcome, Prediction, Route, Verdict
+from inquiry_svc.inquiries import AXES, Outcome, Prediction, Route, Verdict
 from inquiry_svc.review_queue import Review
 from inquiry_svc.service import VERSION
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.media_types import JSON
-
-LabelOutT = TypeVar("LabelOutT", out.CategoryOut, out.SentimentOut, out.UrgencyOut)
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -31,7 +33,9 @@ def json_line(answer: out.Outgoing) -> bytes:
 
 
 def inquiry_out(outcome: Outcome) -> out.InquiryOut:
-    inquiry, verdict = outcome.inquiry, outcome.prediction.verdict
+    inquiry = outcome.inquiry
+    verdict: Any = outcome.prediction.verdict
+    model: Any = outcome.prediction.model
     return out.InquiryOut(
         inquiry_id=inquiry.inquiry_id,
         status=outcome.status,
@@ -43,14 +47,14 @@ def inquiry_out(outcome: Outcome) -> out.InquiryOut:
         sender_name=inquiry.sender_name,
         source=inquiry.source,
         metadata=dict(inquiry.metadata),
-        category=label_out(out.CategoryOut, verdict.category),
-        sentiment=label_out(out.SentimentOut, verdict.sentiment),
-        urgency=label_out(out.UrgencyOut, verdict.urgency),
+        category=verdict.category,
+        sentiment=verdict.sentiment,
+        urgency=verdict.urgency,
         needs_review=outcome.prediction.needs_review,
         review_reasons=outcome.prediction.review_reasons,
         degraded=outcome.prediction.degraded,
         routing=routing_out(outcome.route),
-        model=model_out(outcome.prediction.model),
+        model=model,
         feedback=_feedback(outcome),
         resolved_at=outcome.resolved_at,
     )
@@ -78,15 +82,16 @@ def routing_out(route: Route) -> out.RoutingOut:
 
 
 def prediction_out(prediction: Prediction, *, with_scores: bool) -> out.PredictionOut:
-    verdict = prediction.verdict
+    verdict: Any = prediction.verdict
+    model: Any = prediction.model
     return out.PredictionOut(
-        category=label_out(out.CategoryOut, verdict.category),
-        sentiment=label_out(out.SentimentOut, verdict.sentiment),
-        urgency=label_out(out.UrgencyOut, verdict.urgency),
+        category=verdict.category,
+        sentiment=verdict.sentiment,
+        urgency=verdict.urgency,
         needs_review=prediction.needs_review,
         review_reasons=prediction.review_reasons,
         degraded=prediction.degraded,
-        model=model_out(prediction.model),
+        model=model,
         scores=_scores(verdict) if with_scores else msgspec.UNSET,
     )
 
@@ -100,14 +105,6 @@ def health_out(report: Report) -> out.HealthOut:
             for name, found in report.components.items()
         },
     )
-
-
-def label_out(kind: Callable[..., LabelOutT], label: Label) -> LabelOutT:
-    return kind(label=label.label, confidence=label.confidence)
-
-
-def model_out(model: Model) -> out.ModelOut:
-    return out.ModelOut(name=model.name, version=model.version, digest=model.digest)
 
 
 def _scores(verdict: Verdict) -> out.ScoresOut:

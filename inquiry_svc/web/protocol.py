@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from aiohttp import web
 
 from inquiry_svc.intake.strict_json import Fault
-from inquiry_svc.web.edge import mark, new_request_id
-from inquiry_svc.web.heads import read_head
+from inquiry_svc.web.edge import mark, request_id_of
+from inquiry_svc.web.heads import Heads
 from inquiry_svc.web.incoming import Refusal
-from inquiry_svc.web.lane import Lane, Taken
+from inquiry_svc.web.lane import Answering, Lane, plain_of
 from inquiry_svc.web.problems import problem_response
-from inquiry_svc.web.receipt import Receipts
+from inquiry_svc.web.receipt import Receipt, Receipts
 
 logger = logging.getLogger(__name__)
+
+_NOTHING_YET: Final = ("request", "first_byte")
 
 
 class HttpProtocol(web.RequestHandler):
@@ -29,14 +32,29 @@ class HttpProtocol(web.RequestHandler):
     the plain way are counted, and a connection on which that is not certain stays on it.
     """
 
-    __slots__ = ("_answering", "_lane", "_later", "_left", "_receipts", "_refusal", "_writing_paused")
+    __slots__ = (
+        "_answered",
+        "_answering",
+        "_heads",
+        "_lane",
+        "_later",
+        "_left",
+        "_receipt",
+        "_receipts",
+        "_refusal",
+        "_writing_paused",
+    )
 
     def __init__(self, server: web.Server, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
         super().__init__(server, **given)
         self._receipts = receipts
+        self._receipt: Receipt
         self._lane = lane
         """None where all goes the plain way, from now on."""
-        self._answering: asyncio.Task[None] | None = None
+        self._heads = Heads(plain_of)
+        self._answering: Answering | None = None
+        self._answered: asyncio.Event | None = None
+        """Set then; there only where somebody waits for it."""
         self._refusal: bytes | None = None
         """What the lane says when its turn has come."""
         self._later = b""
@@ -47,8 +65,14 @@ class HttpProtocol(web.RequestHandler):
 
     # The switch
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._receipt = self._receipts.opened(self, transport)
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
-        lane = self._lane
+        lane, receipt = self._lane, self._receipt
+        if data and receipt.waiting_for in _NOTHING_YET:
+            receipt.waiting_for, receipt.since = "header", self._loop.time()
         if lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
             super().data_received(data)
         elif self._answering is not None or self._refusal is not None:
@@ -56,17 +80,18 @@ class HttpProtocol(web.RequestHandler):
             self._pause_reading(True)
         elif self._left is not None:
             self._go_on_plainly(self._left - len(data), data)
-        elif (head := read_head(data)) is None:
+        elif (head := self._heads.read(data)) is None:
             self._go_on_plainly(-1, data)
-        elif head.end != len(data) or self._writing_paused or (taken := lane.take(head, data, self.peername)) is None:
+        elif head.end != len(data) or self._writing_paused or not (plain := lane.takes(head)):
             self._go_on_plainly(head.end - len(data), data)
         else:
-            self._receipts.begin(self)
-            self._refusal = lane.refusal(taken)
-            if self._refusal is None:
-                self._answering = lane.gate.let_in(asyncio.get_running_loop().create_task(self._answer(lane, taken)))
-            else:
+            receipt.waiting_for = "answer"
+            if lane.is_shut:
+                self._refusal = lane.refusal(plain)
                 lane.gate.have_told(self._tell_refusal)
+            else:
+                self._answering = lane.answering(plain, data[head.body_at :], self._end_with, self.peername)
+                self._answering.begin()
 
     def _go_on_plainly(self, left: int, data: bytes) -> None:
         self._left = left
@@ -84,30 +109,23 @@ class HttpProtocol(web.RequestHandler):
 
     # The lane
 
-    async def _answer(self, lane: Lane, taken: Taken) -> None:
-        try:
-            answer, closes = await lane.answer(taken)
-        except BaseException:
-            self.force_close()
-            raise
-        finally:
-            self._answering = None
-        self._end_with(answer, closes=closes)
-
     def _tell_refusal(self) -> None:
         """Once: the gate asks for it in turn, a stop may come first."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
-            self._end_with(refusal, closes=False)
+            self._end_with(refusal, False)
 
-    def _end_with(self, answer: bytes, *, closes: bool) -> None:
-        self._receipts.end(self)
+    def _end_with(self, answer: bytes, closes: bool) -> None:
+        self._answering = None
+        if self._answered is not None:
+            self._answered.set()
+        self._receipt.waiting_for = "request"
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         transport.write(answer)
         # aiohttp closes a connection on which nothing went its way for so long.
-        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if closes:
             transport.close()
         elif self._later:
@@ -123,6 +141,7 @@ class HttpProtocol(web.RequestHandler):
     # What else aiohttp and the loop call
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._receipts.closed(self)
         self._lane = self._refusal = None
         if self._answering is not None:
             self._answering.cancel()
@@ -146,9 +165,12 @@ class HttpProtocol(web.RequestHandler):
         self._tell_refusal()
         for _ in range(2):
             if self._answering is not None:
-                _, late = await asyncio.wait([self._answering], timeout=timeout)
-                for each in late:
-                    each.cancel()
+                self._answered = asyncio.Event()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await self._answered.wait()
+            if self._answering is not None:
+                self._answering.cancel()
         await super().shutdown(timeout)
 
     def handle_error(
@@ -159,7 +181,7 @@ class HttpProtocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer and close. Called by aiohttp for bytes that are not HTTP, and for what got past the application."""
-        request_id = new_request_id()
+        request_id = request_id_of(None)
         level = logging.ERROR if status >= 500 else logging.INFO
         logger.log(level, "a request could not be read", exc_info=exc, extra={"status": status})
         if request.writer.output_size > 0:

@@ -1,13 +1,14 @@
 """Deadlines for receiving a request: its first byte and its complete header. aiohttp has none of its own.
 
-A `_Receipt` stands between each socket and aiohttp's protocol and hands everything on; a sweep closes the connections
-whose clients are too slow. The body's deadline is `incoming`'s, idle connections between requests are aiohttp's.
+Each connection has a `Receipt`, which its protocol keeps; a sweep closes those whose clients are too slow. The body's
+deadline is `incoming`'s, idle connections between requests are aiohttp's.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Final, Literal, cast
 
 from inquiry_svc.catalogue import HTTP_CONNECTIONS_ACTIVE, HTTP_CONNECTIONS_EXPIRED
@@ -17,37 +18,56 @@ from inquiry_svc.settings import ServerSettings
 
 _SWEEP_S: Final = 0.5
 
-Waiting = Literal["first_byte", "header"]
+Wait = Literal["first_byte", "header", "answer", "request"]
+
+
+class Receipt:
+    """One connection: what is waited for, and since when on the loop's clock. Its protocol keeps it up to date."""
+
+    __slots__ = ("_transport", "since", "waiting_for")
+
+    def __init__(self, transport: asyncio.WriteTransport, now: float) -> None:
+        self._transport = transport
+        self.waiting_for: Wait = "first_byte"
+        """Its first request; the rest of a head; our answer; the next request."""
+        self.since = now
+
+    def close(self) -> None:
+        self.waiting_for = "answer"
+        self._transport.abort()
 
 
 class Receipts:
-    """Every open connection. `protocol` wraps a new one's; the edge tells when a request begins and ends on it."""
+    """Every open connection. Its protocol tells of what comes on it, the edge when a request begins and ends there."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
-        self._limits_s: dict[Waiting, float] = {
+        self._limits_s: dict[Wait, float] = {
             "first_byte": settings.first_byte_timeout_s,
             "header": settings.header_timeout_s,
         }
-        self._open: dict[asyncio.BaseProtocol, _Receipt] = {}
+        self._open: dict[asyncio.BaseProtocol, Receipt] = {}
         self._active = metrics.series(HTTP_CONNECTIONS_ACTIVE)
-        self._expired = {
-            waiting: metrics.series(HTTP_CONNECTIONS_EXPIRED, waiting_for=waiting) for waiting in self._limits_s
-        }
+        self._expired = {wait: metrics.series(HTTP_CONNECTIONS_EXPIRED, waiting_for=wait) for wait in self._limits_s}
 
-    def protocol(self, inner: asyncio.Protocol) -> asyncio.Protocol:
-        """`inner` is aiohttp's protocol for the same connection."""
-        return _Receipt(inner, self._open)
+    def opened(self, protocol: asyncio.BaseProtocol, transport: asyncio.BaseTransport) -> Receipt:
+        # uvloop's transports are no subclasses of asyncio's.
+        writing = cast("asyncio.WriteTransport", transport)
+        receipt = self._open[protocol] = Receipt(writing, asyncio.get_running_loop().time())
+        return receipt
+
+    def closed(self, protocol: asyncio.BaseProtocol) -> None:
+        self._open.pop(protocol, None)
 
     def begin(self, protocol: asyncio.BaseProtocol) -> None:
         """A header is complete: a request is being served."""
         receipt = self._open.get(protocol)
         if receipt is not None:
-            receipt.waiting, receipt.busy = None, True
+            receipt.waiting_for = "answer"
 
     def end(self, protocol: asyncio.BaseProtocol) -> None:
         receipt = self._open.get(protocol)
         if receipt is not None:
-            receipt.busy = False
+            receipt.waiting_for = "request"
 
     def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Close what is overdue while open."""
@@ -63,51 +83,7 @@ class Receipts:
         now = asyncio.get_running_loop().time()
         self._active.set(len(self._open))
         for receipt in list(self._open.values()):
-            if receipt.waiting and now - receipt.since >= self._limits_s[receipt.waiting]:
-                self._expired[receipt.waiting].inc()
-                receipt.waiting = None
+            wait = receipt.waiting_for
+            if now - receipt.since >= self._limits_s.get(wait, inf):
+                self._expired[wait].inc()
                 receipt.close()
-
-
-class _Receipt(asyncio.Protocol):
-    """One connection: what is waited for, and since when on the loop's clock."""
-
-    __slots__ = ("_inner", "_loop", "_open", "_transport", "busy", "since", "waiting")
-
-    def __init__(self, inner: asyncio.Protocol, open_: dict[asyncio.BaseProtocol, _Receipt]) -> None:
-        self._inner = inner
-        self._open = open_
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.WriteTransport | None = None
-        self.busy = False
-        self.waiting: Waiting | None = None
-        self.since = 0.0
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast("asyncio.WriteTransport", transport)
-        self.waiting, self.since = "first_byte", self._loop.time()
-        self._open[self._inner] = self
-        self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if not self.busy and self.waiting != "header":
-            self.waiting, self.since = "header", self._loop.time()
-        self._inner.data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._open.pop(self._inner, None)
-        self._inner.connection_lost(exc)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()

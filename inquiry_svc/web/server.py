@@ -106,15 +106,13 @@ class _Door:
         connections = self._runner.server
         assert connections is not None
         no_access_log: Any = None  # aiohttp's types don't know that it may be turned off
-        return self._receipts.protocol(
-            HttpProtocol(
-                connections,
-                self._receipts,
-                self._lane,
-                loop=asyncio.get_running_loop(),
-                access_log=no_access_log,
-                keepalive_timeout=self._settings.keepalive_timeout_s,
-            )
+        return HttpProtocol(
+            connections,
+            self._receipts,
+            self._lane,
+            loop=asyncio.get_running_loop(),
+            access_log=no_access_log,
+            keepalive_timeout=self._settings.keepalive_timeout_s,
         )
 
     async def close_port(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +16,14 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE
+from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, INQUIRIES_IN_FLIGHT
 from inquiry_svc.hookspecs import hookimpl
+from inquiry_svc.inquiries import Text, Verdict
+from inquiry_svc.logs import REQUEST_ID
 from inquiry_svc.service import Service
+from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
+from inquiry_svc.testing.samples import sample_verdict
 from tests.api_keys import with_keys, written_keys
 
 SUBMIT: Final = "/api/v1/inquiries/submit"
@@ -337,3 +342,64 @@ async def test_stopping_answers_what_was_taken_and_closes(plainly: list[bytes]) 
         async with asyncio.timeout(5):
             assert await client.reader.read() == b""
     assert not plainly
+
+
+class Holding:
+    """A classifier that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.began, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def classify(self, texts: Sequence[Text]) -> Sequence[Verdict]:
+        if any(text.body in (TEXT["body"], BODY["body"]) for text in texts):  # not what the service asks itself
+            self.began.set()
+            await self.goes_on.wait()
+        return [sample_verdict() for _ in texts]
+
+
+@asynccontextmanager
+async def held_service() -> AsyncIterator[tuple[Running, Holding]]:
+    holding = Holding()
+    offered = Offering(classifier=FunctionClassifier(holding.classify))
+    async with running_service({"classifier.provider": "given"}, plugins=[offered]) as running:
+        yield running, holding
+
+
+@pytest.mark.parametrize(("path", "body"), [(CLASSIFY, TEXT), (SUBMIT, BODY)])
+async def test_who_hangs_up_holds_no_place_and_is_counted_as_gone(path: str, body: object) -> None:
+    async with held_service() as (running, holding):
+        metrics = running.service.metrics
+        gone = metrics.series(HTTP_REQUESTS, method="POST", endpoint=path, status="499")
+        async with connected(running) as client:
+            client.writer.write(request(path, body))
+            async with asyncio.timeout(5):
+                await holding.began.wait()
+            assert metrics.series(INQUIRIES_IN_FLIGHT).value == 1
+        async with asyncio.timeout(5):
+            while not gone.value:
+                metrics.snapshot()
+                await asyncio.sleep(0)
+        assert metrics.series(INQUIRIES_IN_FLIGHT).value == metrics.series(HTTP_REQUESTS_ACTIVE).value == 0
+        holding.goes_on.set()
+        async with connected(running) as client:
+            assert (await client.ask(request(CLASSIFY, TEXT)))[0] == 200
+
+
+async def test_each_line_of_the_log_is_of_the_request_that_it_is_about(caplog: pytest.LogCaptureFixture) -> None:
+    class Noting(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            noted.append((record.getMessage(), REQUEST_ID.get()))
+            return True
+
+    noted: list[tuple[str, str | None]] = []
+    caplog.handler.addFilter(Noting())
+    caplog.set_level(logging.INFO)
+    async with running_service({"logging.requests": "all"}) as running, connected(running) as client:
+        for number, (path, body) in enumerate([(CLASSIFY, TEXT), (SUBMIT, BODY), (CLASSIFY, {"body": ""})]):
+            await client.ask(request(path, body, f"X-Request-ID: {number}"))
+    assert [each for each in noted if "answered" in each[0]] == [
+        (f"POST {CLASSIFY} answered 200", "0"),
+        (f"POST {SUBMIT} answered 201", "1"),
+        (f"POST {CLASSIFY} answered 422", "2"),
+    ]
+    assert REQUEST_ID.get() is None

@@ -100,6 +100,31 @@ async def test_a_caller_cancelled_while_its_batch_is_worked_on_disturbs_nobody()
         assert callers[1].cancelled()
 
 
+async def test_who_is_told_is_told_once_and_one_who_raises_over_it_keeps_nobody_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench, told = Bench(gate_open=False), []
+
+    def raises(result: int | BaseException) -> None:
+        told.append(result)
+        raise LookupError("over what it was told")
+
+    async with bench.batcher.running():
+        first = bench.batcher.add(1, raises)
+        gone = bench.batcher.add(2, told.append)
+        bench.batcher.add(3, told.append)
+        await turns()
+        assert not told
+        gone.cancel()
+        bench.gate.set()
+        assert await bench.batcher.put(4) == -4
+        first.cancel()
+        gone.cancel()
+    assert isinstance(told[0], asyncio.CancelledError)
+    assert told[1:] == [-1, -3]
+    assert "who was told a result raised" in caplog.text
+
+
 async def test_a_batch_that_raises_fails_its_own_callers_and_no_later_ones() -> None:
     async def work(items: Sequence[int]) -> Sequence[int | Exception]:
         if 13 in items:

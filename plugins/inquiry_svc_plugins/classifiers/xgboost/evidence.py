@@ -142,7 +142,7 @@ _AXIS_OF_COLUMNS: Final = np.repeat(np.arange(len(_LABELS)), _LABELS)
 
 def soften(probabilities: Floats, evidence: Floats) -> Floats:
     """Of each axis the probabilities to the power of the weight, which multiplies the margins by it."""
-    doubtful = np.flatnonzero(evidence < 1)
+    doubtful = (evidence < 1).nonzero()[0]
     if not len(doubtful):
         return probabilities
     softened = probabilities.copy()

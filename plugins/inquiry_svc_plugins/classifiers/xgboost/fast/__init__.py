@@ -109,12 +109,12 @@ class _Kernel:
 
     def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         units = _joined(texts).encode("utf-16-le", "surrogatepass")
-        found, evidence = np.empty((len(texts), _LABELS)), np.empty(len(texts))
+        found = np.empty((_LABELS + 1) * len(texts))
         call = self._holding_lock if len(units) < _LETS_GO_FROM_BYTES else self._letting_go
-        places = found.ctypes.data, evidence.ctypes.data
-        if not call(self._model, units, len(units) // 2, len(texts), *places):
+        if not call(self._model, units, len(units) // 2, len(texts), found.ctypes.data):
             raise MemoryError(f"no room for {len(texts)} texts of {len(units):,} bytes; give fewer in one call")
-        return found, evidence
+        probabilities, evidence = found[: -len(texts)], found[-len(texts) :]
+        return probabilities.reshape(-1, _LABELS), evidence
 
     def _forest(self, model: TriageModel, axis: str) -> _Forest:
         forest = model.forests[axis]
@@ -190,7 +190,6 @@ def _function(loader: Callable[[str], ctypes.CDLL]) -> Callable[..., int]:
     if tuple((ctypes.c_int32 * len(_SHAPE)).in_dll(library, "inquiry_shape")) != _SHAPE:
         raise OSError(f"{LIBRARY} was built from another version of this package")
     function = library.inquiry_probabilities
-    where_to = (ctypes.c_void_p, ctypes.c_void_p)
-    function.argtypes = (ctypes.POINTER(_Model), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, *where_to)
+    function.argtypes = (ctypes.POINTER(_Model), ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     function.restype = ctypes.c_int
     return function
