@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -47,12 +47,12 @@ class Gate:
     def is_shut(self) -> bool:
         return self._inside >= self._admission.given or self._admission.is_full
 
-    def let_in(self, answering: asyncio.Task[Any]) -> None:
-        """Count it until it is done. It takes its place later, when its turn has come."""
+    def let_in(self) -> None:
+        """Count one until it is let out. It takes its place later, when its turn has come."""
         self._inside += 1
-        answering.add_done_callback(self._leave)
 
-    def _leave(self, _: asyncio.Task[Any]) -> None:
+    def let_out(self) -> None:
+        """It was answered, or never will be."""
         self._inside -= 1
 
     def refusal(self, request_id: str) -> ProblemAnswer:

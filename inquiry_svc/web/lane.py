@@ -112,6 +112,7 @@ class Lane:
 
     def answering(self, plain: Plain, body: bytes, tell: Tell, peer: Peer) -> Answering:
         """Its request has begun; it is for the caller to have it go on."""
+        self.gate.let_in()
         started, request_id = self.edge.begin(plain.request_id)
         return Answering(self, plain, body, tell, peer, started, request_id)
 
@@ -181,7 +182,6 @@ class Answering(msgspec.Struct, eq=False):
         context.run(REQUEST_ID.set, self.request_id)
         task: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, context=context)
         self.work = task
-        self.lane.gate.let_in(task)
         task.add_done_callback(lambda task: tell(_result_of(task)))
 
     def _told(self, found: _Answer | BaseException) -> None:
@@ -204,6 +204,7 @@ class Answering(msgspec.Struct, eq=False):
         else:
             status, head = HUNG_UP, None
         key = None if visit is None else visit.key
+        lane.gate.let_out()
         lane.edge.end(endpoint.method, endpoint.path, status, self.started, key, self.request_id)
         if head is None:
             self.tell(b"", True)
