@@ -208,12 +208,14 @@ class _Caller(Client):
     def answered(self) -> None:
         self.done.set_result(None)
 
-    def failed(self, why: str) -> None:
-        if "HTTP/1.1 503" in why:
-            self._received = b""
+    def refused(self, answer: bytes) -> None:
+        if answer.startswith(b"HTTP/1.1 503"):
             self.answered()
         else:
-            self.done.set_exception(RuntimeError(why))
+            super().refused(answer)
+
+    def failed(self, why: str) -> None:
+        self.done.set_exception(RuntimeError(why))
 
 
 class _InMemory(asyncio.Transport):

@@ -69,8 +69,12 @@ class Client(asyncio.Protocol):
         """Called when an answer is there, whole and 2xx."""
         raise NotImplementedError
 
+    def refused(self, answer: bytes) -> None:
+        """Called with any other answer, whole."""
+        self.failed(f"the server answered {answer[:500]!r}")
+
     def failed(self, why: str) -> None:
-        """Called for any other answer, and when the connection is lost."""
+        """Called when nothing more is to be expected."""
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,7 +90,8 @@ class Client(asyncio.Protocol):
         if len(self._received) < head_end + 4 + length:
             return
         if not head.startswith(b"http/1.1 2"):
-            self.failed(f"the server answered {self._received[:500]!r}")
+            answer, self._received = self._received, b""
+            self.refused(answer)
             return
         self._received = b""
         self.answered()

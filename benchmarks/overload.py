@@ -3,14 +3,20 @@
     python -m benchmarks.overload
 
 An open loop: requests come at random moments, so many a second, whatever becomes of those before. What the service can
-take is what 64 connections in a closed loop get of it; at 80 % of that it is said to be unloaded. Of what is accepted
-the delay counts from the moment at which it was due. What comes due while no connection is free is not sent, as a
-client's pool would have it: `offered_of_peak` says what was.
+take is what 64 connections in a closed loop get of it; at 80 % of that it is said to be unloaded. A delay counts from
+the moment at which the request was due; how much later than that it was written is the generator's own fault, and is
+told as `lag`. What comes due while no connection is free is not sent, as a client's pool would have it:
+`offered_of_peak` says what was. `cpu_of_peak` is the CPU of each that was accepted, and of all else that was done
+meanwhile, by that at the peak: on a machine that others load too it tells more than the times.
+
+Heedless clients send again as soon as they were refused, over the same connection. Those who heed leave it alone for
+as long as Retry-After says: so the same number of connections brings fewer requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Sequence
@@ -22,15 +28,21 @@ from urllib.parse import urlsplit
 import click
 import uvloop
 
-from benchmarks.growth.points import Texts
+from benchmarks.growth.points import Server, Texts, started
 from benchmarks.load import Client, closed_loop, connect
 from benchmarks.results_file import write_results
 from benchmarks.servers import LOAD_CORE, inquiry_server, use_core
 
 _CONNECTIONS: Final = 2_000
-"""Twice as many as the service has places, so that it is the service that refuses."""
-_LOADS: Final = (0.8, 2.0, 10.0)
+"""Four times as many as the service has places, so that it is the service that refuses."""
+_UNLOADED: Final = 0.8
+_LOADS: Final = ((_UNLOADED, False), (2.0, False), (10.0, False), (2.0, True), (10.0, True))
+"""Of the peak, and whether the clients heed Retry-After."""
 _QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
+_FORGOTTEN_S: Final = 2.0
+"""After so long the service gives all its places again."""
+_PROBES: Final = 20
+"""So many in a row, one at a time, must be accepted for the service to have recovered."""
 
 
 @click.command()
@@ -43,87 +55,136 @@ def main(rounds: int, window_s: float, seed: int) -> None:
     texts = Texts(seed)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        url = stack.enter_context(inquiry_server(_QUIET))
+        server = started(stack, inquiry_server(_QUIET))
         for path, requests in (("classify", texts.classifies), ("submit, SQLite", texts.submits)):
             for _ in range(rounds):
-                rows += ({"path": path, **row} for row in uvloop.run(_round(url, requests, window_s, seed)))
-    for row in rows:
-        click.echo("".join(f"{name} {value}   " for name, value in row.items()))
+                for row in uvloop.run(_round(server, requests, window_s, seed)):
+                    rows.append({"path": path, **row})
+                    click.echo("".join(f"{name} {value}   " for name, value in rows[-1].items()))
     write_results("overload", rows=rows, parameters={"rounds": rounds, "seconds": window_s, "seed": seed})
 
 
-async def _round(url: str, requests: Sequence[bytes], window_s: float, seed: int) -> list[dict[str, Any]]:
-    peak = await closed_loop(url, requests, connections=64, duration_s=window_s, warm_up_s=0.5)
+async def _round(server: Server, requests: Sequence[bytes], window_s: float, seed: int) -> list[dict[str, Any]]:
+    spent_s = server.cpu_s()
+    peak = await closed_loop(server.url, requests, connections=64, duration_s=window_s, warm_up_s=0.5)
+    peak_cpu_s = (server.cpu_s() - spent_s) / peak.answered
     dice, rows = random.Random(seed), []
     unloaded_s = 0.0
-    for load in _LOADS:
-        seen = await _open_loop(url, requests, load * peak.requests_per_s, window_s, dice)
+    for load, heeding in _LOADS:
+        seen = await _open_loop(server, requests, load * peak.requests_per_s, window_s, dice, heeding=heeding)
+        await asyncio.sleep(_FORGOTTEN_S)
         p99_s = _p99(seen.delays_s)
         unloaded_s = unloaded_s or p99_s
         rows.append(
             {
                 "load": load,
+                "clients": "heeding" if heeding else "heedless",
                 "peak_per_s": round(peak.requests_per_s),
-                "offered_of_peak": round(seen.sent / window_s / peak.requests_per_s, 2),
+                "offered_of_peak": round(len(seen.lags_s) / window_s / peak.requests_per_s, 2),
                 "accepted_of_peak": round(seen.within / window_s / peak.requests_per_s, 3),
-                "refused": seen.refused,
-                "refused_p99_ms": round(_p99(seen.refused_s) * 1000, 1),
-                "p99_ms": round(p99_s * 1000, 1),
+                "p99_ms": _ms(p99_s),
                 "p99_of_unloaded": round(p99_s / unloaded_s, 2),
+                "refused": len(seen.refused_s),
+                "refused_p50_ms": _ms(_quantile(seen.refused_s, 0.5)),
+                "refused_p99_ms": _ms(_p99(seen.refused_s)),
+                "lag_p99_ms": _ms(_p99(seen.lags_s)),
+                "cpu_of_peak": round(seen.server_busy * window_s / max(1, seen.within) / peak_cpu_s, 2),
+                "server_busy": round(seen.server_busy, 2),
+                "load_busy": round(seen.load_busy, 2),
+                "rss_mb": round(seen.rss_bytes / 2**20),
+                "recovered_s": round(seen.recovered_s, 3),
             }
         )
     return rows
 
 
 def _p99(values: Sequence[float]) -> float:
-    return sorted(values)[int(len(values) * 0.99)] if values else 0.0
+    return _quantile(values, 0.99)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[int(len(values) * share)] if values else 0.0
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 @dataclass(slots=True)
 class _Seen:
-    until: float
-    sent: int = 0
+    until: float = 0.0
     within: int = 0
     """Accepted and answered before the window was over."""
-    refused: int = 0
     refused_s: list[float] = field(default_factory=list)
+    """Delays of all that were refused."""
     delays_s: list[float] = field(default_factory=list)
     """Of all that were accepted."""
+    lags_s: list[float] = field(default_factory=list)
+    """Of all that were sent: from when they were due."""
+    server_busy: float = 0.0
+    """The share of the window in which it ran."""
+    load_busy: float = 0.0
+    rss_bytes: int = 0
+    """The server's at the end of the window."""
+    recovered_s: float = 0.0
+    """From the end of the window to the last refusal, or where there was none to the last answer."""
 
 
 async def _open_loop(
-    url: str, requests: Sequence[bytes], rate_per_s: float, window_s: float, dice: random.Random
+    server: Server, requests: Sequence[bytes], rate_per_s: float, window_s: float, dice: random.Random, *, heeding: bool
 ) -> _Seen:
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
+    parts, loop = urlsplit(server.url), asyncio.get_running_loop()
     free: list[_Sender] = []
-    seen = _Seen(0.0)
-    senders = [_Sender(loop.create_future(), free, seen) for _ in range(_CONNECTIONS)]
-    for sender in senders:
+    seen = _Seen()
+    senders = [_Sender(loop.create_future(), free, seen, heeding=heeding) for _ in range(_CONNECTIONS)]
+    prober = _Sender(loop.create_future(), [], _Seen(), heeding=False)
+    for sender in (prober, *senders):
         await connect(sender, parts.hostname or "", parts.port or 80)
-    next_due = time.perf_counter()
-    seen.until = next_due + window_s
+    gc.collect()
+    gc.disable()  # of a quarter of a million delays nothing is garbage
+    begun, spent_s, own_s = time.perf_counter(), server.cpu_s(), time.process_time()
+    next_due, seen.until = begun, begun + window_s
     while (now := time.perf_counter()) < seen.until:
         while next_due <= now:
-            if free:
+            if not free:
+                next_due = now  # what comes meanwhile is not sent, and the next is due as if it had not come
+            else:
                 free.pop().send(next_due, dice.choice(requests))
             next_due += dice.expovariate(rate_per_s)
         await asyncio.sleep(max(0.0, min(next_due, seen.until) - now))
+    seen.server_busy = (server.cpu_s() - spent_s) / window_s
+    seen.load_busy = (time.process_time() - own_s) / window_s
+    seen.rss_bytes = server.process.memory_info().rss
+    gc.enable()
     async with asyncio.timeout(30):
-        while len(free) < _CONNECTIONS:  # noqa: ASYNC110 (each sender says it for itself)
-            await asyncio.sleep(0.01)
-    for sender in senders:
+        await _recovered(prober, requests[0], seen)
+    for sender in (prober, *senders):
         sender.close()
-    await asyncio.gather(*(sender.done for sender in senders))
+    await asyncio.gather(*(sender.done for sender in (prober, *senders)))
     return seen
+
+
+async def _recovered(prober: _Sender, request: bytes, seen: _Seen) -> None:
+    """Wait for all answers, then until one at a time is accepted, again and again."""
+    while len(seen.delays_s) + len(seen.refused_s) < len(seen.lags_s):  # noqa: ASYNC110 (each sender says it for itself)
+        await asyncio.sleep(0.001)
+    seen.recovered_s = time.perf_counter() - seen.until
+    accepted = 0
+    while accepted < _PROBES:
+        if await prober.ask(request):
+            accepted += 1
+        else:
+            accepted, seen.recovered_s = 0, time.perf_counter() - seen.until
 
 
 class _Sender(Client):
     """Takes a refusal for an answer. `done` is set when it is closed, with an error unless we closed it."""
 
-    def __init__(self, done: asyncio.Future[None], free: list[_Sender], seen: _Seen) -> None:
+    def __init__(self, done: asyncio.Future[None], free: list[_Sender], seen: _Seen, *, heeding: bool) -> None:
         super().__init__(done)
         self._free = free
         self._seen = seen
+        self._heeding = heeding
         self._due_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -132,8 +193,17 @@ class _Sender(Client):
 
     def send(self, due_at: float, request: bytes) -> None:
         self._due_at = due_at
-        self._seen.sent += 1
+        self._seen.lags_s.append(time.perf_counter() - due_at)
         self.transport.write(request)
+
+    async def ask(self, request: bytes) -> bool:
+        """Whether it is accepted."""
+        accepted = len(self._seen.delays_s)
+        self._free.clear()
+        self.send(time.perf_counter(), request)
+        while not self._free:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        return len(self._seen.delays_s) > accepted
 
     def answered(self) -> None:
         now = time.perf_counter()
@@ -141,13 +211,19 @@ class _Sender(Client):
         self._seen.within += now <= self._seen.until
         self._free.append(self)
 
-    def failed(self, why: str) -> None:
-        if "HTTP/1.1 503" in why:
-            self._received = b""
-            self._seen.refused += 1
-            self._seen.refused_s.append(time.perf_counter() - self._due_at)
+    def refused(self, answer: bytes) -> None:
+        if not answer.startswith(b"HTTP/1.1 503"):
+            super().refused(answer)
+            return
+        self._seen.refused_s.append(time.perf_counter() - self._due_at)
+        if self._heeding:
+            retry_after_s = int(answer.split(b"Retry-After: ", 1)[1].split(b"\r\n", 1)[0])
+            asyncio.get_running_loop().call_later(retry_after_s, self._free.append, self)
+        else:
             self._free.append(self)
-        elif not self.done.done():
+
+    def failed(self, why: str) -> None:
+        if not self.done.done():
             self.done.set_exception(RuntimeError(why))
 
     def close(self) -> None:
