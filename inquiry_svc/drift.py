@@ -61,11 +61,13 @@ class Drift:
         """Count what was stored since the last time."""
         while self._stored:
             self._count_some()
+        self._forget_models()
 
     async def _count_in_turns(self) -> None:
         for _ in range(0, len(self._stored), _AT_ONCE):  # and not what is stored meanwhile
             self._count_some()
             await asyncio.sleep(0)
+        self._forget_models()
 
     def _count_some(self) -> None:
         self._meet_models()
@@ -88,6 +90,13 @@ class Drift:
             if model not in self._profiles:
                 self._profiles[model] = classifier.profile if isinstance(classifier, Profiled) else None
                 self._begin_with(model.name, self._profiles[model])
+
+    def _forget_models(self) -> None:
+        """All that are open no more and have decided nothing that waits: a profile holds a megabyte of words."""
+        deciding = {classifier.model for classifier in self._classifiers()}
+        deciding |= {outcome.prediction.model for outcome in self._stored}
+        for model in self._profiles.keys() - deciding:
+            del self._profiles[model]
 
     def _begin_with(self, model_name: str, profile: Profile | None) -> None:
         """Have every series stand at 0, and the profile beside them."""

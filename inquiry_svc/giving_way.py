@@ -1,9 +1,8 @@
 """Work beside those who answer, which must not notice it: in short steps, with a pause after each.
 
 A thread that works without a pause takes the processor and the interpreter's lock for milliseconds at a time, and
-whoever waits for an answer meanwhile waits so much longer. What is read at start, before anybody is answered, is given
-`go_on` instead. A low priority would not do: a thread that holds the lock
-and is not let run holds up everybody.
+whoever waits for an answer meanwhile waits so much longer. A low priority would not do: a thread that holds the lock
+and is not let run holds up everybody. Before anybody is answered, at start, `go_on` takes the place of `Pauses`.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import threading
 import time
 from typing import Final
 
-PAUSES: Final = 14
-"""A pause is so many times as long as the step before it: a fifteenth of a processor is little beside one that is busy
-to four fifths, and what takes 30 ms is done in half a second."""
+PAUSES: Final = 9
+"""A pause is so many times as long as the step before it: a tenth of a processor is little beside one that is busy to
+four fifths, and what takes 30 ms is done in a third of a second."""
 _LEAST_S: Final = 0.0002
 """Less work goes on without a pause; it counts with the next step."""
 

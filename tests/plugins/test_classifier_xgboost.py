@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from inquiry_svc.contracts import Classifier, Host, Provider
@@ -206,6 +208,26 @@ def test_the_table_made_in_steps_is_what_the_file_says_bucket_by_bucket() -> Non
         expected[frequency > 0, :13] = arrays["weights"] * arrays["scale"] * idf[frequency > 0, None]
     expected[:, 13:] = np.stack([idf * idf, known >= KNOWN, known >= EVERYDAY], axis=1)
     np.testing.assert_array_equal(table, expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the heap decides")
+async def test_models_that_come_and_go_leave_no_holes_in_memory(tmp_path: Path) -> None:
+    def memory_bytes() -> int:
+        return psutil.Process().memory_info().rss
+
+    before: AsyncExitStack | None = None
+    seen_bytes: list[int] = []
+    for _ in range(90):  # each read while the one before is open, in any thread of several
+        stack = AsyncExitStack()
+        await stack.enter_async_context(plugin.open_xgboost(plugin.XgboostSettings(), Host(tmp_path, Metrics())))
+        if before is not None:
+            await before.aclose()
+        before = stack
+        seen_bytes.append(memory_bytes())
+    assert before is not None
+    await before.aclose()
+    told = " ".join(f"{each / 2**20:.0f}" for each in seen_bytes)
+    assert max(seen_bytes[10:]) < min(seen_bytes[1:10]) + 45 * 2**20, f"MiB after each: {told}"
 
 
 @pytest.mark.parametrize("name", ["linear.npz", "trees.npz", "category.ubj", "profile.json", "manifest.json"])

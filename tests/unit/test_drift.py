@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -85,6 +87,29 @@ def test_counting_again_counts_nothing_twice() -> None:
     drift.count()
     drift.count()
     assert values(metrics, OBSERVATIONS)["function", "category", "billing"] == 4
+
+
+def test_of_a_model_that_is_closed_nothing_is_kept_once_what_it_decided_is_counted() -> None:
+    class Words(frozenset[str]):
+        """What a weak reference can be made to."""
+
+    def another(digest: str) -> tuple[ProfiledClassifier, weakref.ref[Words]]:
+        words = Words(profile().known_words)
+        made = ProfiledClassifier(dataclasses.replace(profile(), known_words=words))
+        made.model = replace(made.model, digest=digest)
+        return made, weakref.ref(words)
+
+    (old, old_words), (new, new_words) = another("1"), another("2")
+    classifiers: list[ProfiledClassifier] = [old]
+    drift = Drift(lambda: classifiers, Metrics(OWN_METRICS))
+    drift.on_stored(Stored(outcomes(old), 0, 0.0))
+    classifiers[:] = [new]
+    del old
+    drift.count()
+    assert old_words() is None
+    drift.on_stored(Stored(outcomes(new), 0, 0.0))
+    drift.count()
+    assert new_words() is not None
 
 
 def test_of_a_flood_the_newest_are_counted() -> None:
