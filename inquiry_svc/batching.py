@@ -100,7 +100,7 @@ class Batcher(Generic[T, R]):
         self._max_batch = max_batch
         self._size = size
         self._waiting: list[Waiting[T, R]] = []
-        """Those who have gone stay until it is their turn."""
+        """Those who have gone stay until the next look at the deadlines."""
         self._batch: list[Waiting[T, R]] = []
         """What is being worked on."""
         self._idle: asyncio.Future[None] | None = None
@@ -158,6 +158,7 @@ class Batcher(Generic[T, R]):
         for waiting in (*self._batch, *self._waiting):
             if waiting.until <= now:
                 waiting.end(TimeoutError())
+        self._waiting[:] = [each for each in self._waiting if not each.is_over]
 
     def _gather(self) -> list[Waiting[T, R]]:
         batch = [each for each in self._waiting[: self._max_batch] if not each.is_over]

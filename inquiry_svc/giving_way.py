@@ -16,6 +16,8 @@ PAUSES: Final = 9
 four fifths, and what takes 30 ms is done in a third of a second."""
 _LEAST_S: Final = 0.0002
 """Less work goes on without a pause; it counts with the next step."""
+_MOST_S: Final = 0.02
+"""More is no step: the thread has done other things since, or this can't be cut up."""
 
 
 class Pauses(threading.local):
@@ -28,7 +30,7 @@ class Pauses(threading.local):
     def __call__(self) -> None:
         worked_s = time.thread_time() - self._worked_until_s
         if worked_s >= _LEAST_S:
-            time.sleep(PAUSES * worked_s)
+            time.sleep(PAUSES * min(worked_s, _MOST_S))
             self._worked_until_s = time.thread_time()
 
 

@@ -88,7 +88,6 @@ class Swapper:
         self._show(self.open_models.line_up.models)
         await self.follow()
         self._serving = True
-        self._opener = self._opener.giving_way()
 
     async def follow(self) -> None:
         """Take up what has changed in the registry. What is refused is not tried again until it changes once more.
@@ -179,7 +178,8 @@ class Swapper:
 
     async def _keep(self, named: NamedModel, opened: asyncio.Future[OpenModel], closing: asyncio.Event) -> None:
         try:
-            async with open_model(self._opener, named) as classifier:
+            opener = self._opener.giving_way() if self._serving else self._opener
+            async with open_model(opener, named) as classifier:
                 model = OpenModel(classifier, self._metrics, self._tracer)
                 if named.reference is not None:
                     await model.classify([_PROBE])

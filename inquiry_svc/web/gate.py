@@ -74,6 +74,6 @@ class Gate:
 
     def _tell_some(self) -> None:
         some = min(_TOLD_EACH_TURN, len(self._to_be_told))
+        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._tell_some) if some else None
         for _ in range(some):
             self._to_be_told.popleft()()
-        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._tell_some) if some else None

@@ -23,7 +23,6 @@ _MAX_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\n(?i:content-length): ([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS)
 _UNUSUAL: Final = frozenset(("content-length", "transfer-encoding", "content-encoding", "expect", "upgrade", "trailer"))
 """Where the one length that a head may have was taken out, another is left."""
-_NO_HEAD: Final = b"\0"
 
 
 class Asking(Struct, frozen=True):
@@ -51,7 +50,7 @@ class Heads(Generic[A]):
     def __init__(self, understood: Callable[[Asking], A]) -> None:
         """`understood` says what it is that a head asks for."""
         self._understood = understood
-        self._before = _NO_HEAD
+        self._before: bytes | None = None
         """The last head up to its length, and from there on: what they stand around is as plain as it was."""
         self._after = b""
         self._asked: A
@@ -59,7 +58,7 @@ class Heads(Generic[A]):
     def read(self, data: bytes) -> Head[A] | None:
         """The head that `data` begins with, or None where it is not whole yet or anything in it is unusual."""
         before = self._before
-        if data.startswith(before):
+        if before is not None and data.startswith(before):
             length_at = len(before)
             length_end = data.find(b"\r", length_at)
             length = data[length_at:length_end]

@@ -140,6 +140,12 @@ class HttpProtocol(web.RequestHandler):
 
     # What else aiohttp and the loop call
 
+    def _process_keepalive(self) -> None:
+        """Close what is idle. aiohttp knows of nothing that the lane has taken."""
+        if self._answering is not None or self._refusal is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._receipts.closed(self)
         self._lane = self._refusal = None

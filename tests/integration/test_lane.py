@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -241,6 +241,17 @@ async def test_a_connection_that_only_takes_the_short_way_is_not_idle() -> None:
             assert await client.reader.read() == b""  # and when it is idle, it is closed
 
 
+async def test_a_connection_that_waits_for_its_answer_is_not_idle() -> None:
+    async with held_service({"server.keepalive_timeout_s": 0.3}) as (running, holding), connected(running) as client:
+        client.writer.write(request(CLASSIFY, TEXT))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.reader.read(1)
+        holding.goes_on.set()
+        async with asyncio.timeout(5):
+            assert (await client.reader.readline()).startswith(b"HTTP/1.1 200")
+
+
 class Between:
     """A plugin with a middleware, which must see every request."""
 
@@ -358,10 +369,10 @@ class Holding:
 
 
 @asynccontextmanager
-async def held_service() -> AsyncIterator[tuple[Running, Holding]]:
+async def held_service(settings: Mapping[str, object] | None = None) -> AsyncIterator[tuple[Running, Holding]]:
     holding = Holding()
     offered = Offering(classifier=FunctionClassifier(holding.classify))
-    async with running_service({"classifier.provider": "given"}, plugins=[offered]) as running:
+    async with running_service({"classifier.provider": "given", **(settings or {})}, plugins=[offered]) as running:
         yield running, holding
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,23 @@ async def test_what_arrives_during_a_batch_is_the_next_one() -> None:
         assert await asyncio.gather(first, *others) == [0, -1, -2, -3, -4, -5, -6]
     assert bench.batches == [[0], [1, 2, 3, 4], [5, 6]]
     assert bench.depth.value == 0
+
+
+async def test_nothing_is_kept_of_who_has_gone() -> None:
+    bench = Bench(gate_open=False)
+    async with bench.batcher.running():
+        first = asyncio.create_task(bench.batcher.put(0))
+        await turns()
+        item: Any = asyncio.Event()
+        gone = weakref.ref(item)
+        bench.batcher.add(item, lambda _: None).cancel()
+        del item
+        async with asyncio.timeout(30):
+            while gone() is not None:  # noqa: ASYNC110 (the batcher tells nobody)
+                await asyncio.sleep(0.01)
+        assert bench.batches == [[0]], "the batch before is still worked on"
+        bench.gate.set()
+        assert await first == 0
 
 
 async def test_who_is_not_answered_by_its_deadline_is_told_so_and_the_others_are_answered() -> None:

@@ -23,6 +23,15 @@ def test_after_each_step_there_is_a_pause_many_times_as_long() -> None:
     assert time.monotonic() - started_s >= 4 * 0.002 * (1 + PAUSES)
 
 
+def test_what_a_thread_did_between_two_readings_is_no_step() -> None:
+    pause = Pauses()
+    pause()
+    work(0.5)
+    started_s = time.monotonic()
+    pause()
+    assert time.monotonic() - started_s < 0.5 * PAUSES / 2
+
+
 def test_what_a_thread_did_before_it_first_paused_and_what_others_do_is_not_counted() -> None:
     pause = Pauses()
     pause()

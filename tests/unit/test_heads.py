@@ -127,6 +127,11 @@ async def test_what_is_read_is_what_aiohttp_reads() -> None:
     assert read > 2_000, f"seed {seed}: too few were read to tell"
 
 
+@pytest.mark.parametrize("data", [b"\x005\r", b"\x0012", b"\0\1\r\n\r\n", b"\0", b"5\r"])
+def test_where_no_head_was_read_yet_none_is_known(data: bytes) -> None:
+    assert read_head(data) is None
+
+
 def _damaged(raw: bytes, dice: random.Random) -> bytes:
     """With a few bytes of the head replaced, dropped, doubled or put in, mostly by what means something in HTTP."""
     damaged = bytearray(raw)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,5 +83,6 @@ def rows_of_a_line(count: int) -> NDArray[np.float32]:
     size_bytes = count * ROW * np.dtype(np.float32).itemsize
     pages = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if sys.platform == "linux":
-        pages.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for too, of whatever is large
+        with suppress(OSError):  # of a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for too, of whatever is large
     return np.frombuffer(pages, np.float32).reshape(count, ROW)
