@@ -298,5 +298,5 @@ def test_the_thresholds_for_review_leave_as_many_right_as_they_say() -> None:
     review = json.loads((plugin.PACKAGED_MODEL / "manifest.json").read_bytes())["review"]
     assert review["wanted_accuracy"] == 0.95
     assert review["accuracy_without_review"] >= 0.945
-    assert review["needs_review_share"] <= 0.38
+    assert review["needs_review_share"] <= 0.4
     assert review["without_evidence_share"] <= 0.02, "some rows are a word or two"

@@ -1,4 +1,4 @@
-"""How sure the model is follows the length of a text."""
+"""How sure the model is follows how many different words a text has."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SEED = 20261126
 
 
 @pytest.mark.parametrize(
-    ("log_length", "expected"),
+    ("log_words", "expected"),
     [(0.0, 0.9), (SHORT, 0.9), ((SHORT + LONG) / 2, 0.7), (LONG, 0.5), (9.2, 0.5)],
 )
-def test_between_a_short_and_a_long_text_the_temperature_changes_evenly(log_length: float, expected: float) -> None:
-    found = Temperatures(0.9, 0.5).of(np.array([log_length], np.float32))
+def test_between_a_short_and_a_long_text_the_temperature_changes_evenly(log_words: float, expected: float) -> None:
+    found = Temperatures(0.9, 0.5).of(np.array([log_words], np.float32))
     assert found == pytest.approx([expected], abs=1e-6)
 
 
@@ -28,9 +28,9 @@ def test_what_is_stored_is_read_again() -> None:
 def test_a_training_finds_the_temperatures_by_which_answers_were_right() -> None:
     print(f"seed {_SEED}")
     dice, rows = np.random.default_rng(_SEED), 20_000
-    log_lengths = dice.uniform(SHORT - 1, LONG + 1, rows).astype(np.float32)
+    log_words = dice.uniform(SHORT - 1, LONG + 1, rows).astype(np.float32)
     margins = dice.normal(0, 2, (rows, 4))
-    chances = np.exp(log_softmax(margins / Temperatures(1.6, 0.6).of(log_lengths)[:, None]))
+    chances = np.exp(log_softmax(margins / Temperatures(1.6, 0.6).of(log_words)[:, None]))
     answers = (chances.cumsum(axis=1) < dice.uniform(size=(rows, 1))).sum(axis=1).clip(max=3)
-    found = temperatures_of(margins, answers, np.arange(rows) % 12, log_lengths)
+    found = temperatures_of(margins, answers, np.arange(rows) % 12, log_words)
     assert (found.short, found.long) == pytest.approx((1.6, 0.6), rel=0.05)

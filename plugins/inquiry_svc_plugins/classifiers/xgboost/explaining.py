@@ -37,6 +37,7 @@ from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
 from inquiry_svc_plugins.classifiers.xgboost.shapley import LOWERED, RAISED, shares
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.token_scores import Pair, TokenScores, token_scores
 
 _LISTS: Final = LABELS + len(SURFACE) - len(LEXICON)
@@ -57,6 +58,8 @@ class _Read:
     tokens: TokenScores
     base: NDArray[np.float32]
     """What the trees look at before anything is read: scores of the bias alone, surface counts of an empty text."""
+    log_words: NDArray[np.float32]
+    """Of this one text."""
     states: NDArray[np.float32]
     """For each column what its two players make of it: see `shapley.py`."""
 
@@ -80,6 +83,7 @@ def weigh(model: TriageModel, text: Text, between: Mapping[str, Contest] | None 
         spans=runs.spans,
         tokens=tokens,
         base=base,
+        log_words=log_words_of(features),
         states=_states(base, whole, tokens.adds),
     )
     wanted = contests(verdict) if between is None else between
@@ -113,8 +117,7 @@ def _weigh_axis(model: TriageModel, axis: str, between: Contest, read: _Read) ->
     label, runner_up = contest(read.verdict, axis, between)
     places = [AXES[axis].index(each.label) for each in (label, runner_up)]
     forest = model.forests[axis]
-    of_length = model.temperatures[axis].of(read.states[LABELS, 1, 1].astype(np.float32))
-    temperature = float(of_length) / float(weight_of(read.verdict.evidence))
+    temperature = float(model.temperatures[axis].of(read.log_words)[0]) / float(weight_of(read.verdict.evidence))
     found = shares(forest, places[0], places[1], read.states) / temperature
     at_base = forest.margins(read.base[:, None])[0].astype(np.float64) / temperature
 

@@ -34,7 +34,7 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
-from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
 FORMAT: Final = 3
@@ -84,8 +84,8 @@ class TriageModel:
         """The same, before anybody asked whose words these are and how much they prove."""
         features = extract(texts)
         inputs = forest_inputs(self.linear.scores(features), features.surface)
-        log_lengths = features.surface[:, :1]
-        margins = [self.forests[axis].margins(inputs) / self.temperatures[axis].of(log_lengths) for axis in AXES]
+        log_words = log_words_of(features)[:, None]
+        margins = [self.forests[axis].margins(inputs) / self.temperatures[axis].of(log_words) for axis in AXES]
         return np.hstack(list(map(_softmax, margins))), measure(count(self.known, features), self.familiar_from)
 
 

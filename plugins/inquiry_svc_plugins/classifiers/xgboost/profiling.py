@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from typing import Final
 
+import numpy as np
+
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.measures import confidence_bin, observed_of_text, words_of
@@ -20,12 +22,17 @@ from inquiry_svc_plugins.classifiers.xgboost.training import Trained
 
 KNOWN_FROM: Final = 3
 """A word is known when so many rows have it: of a name or a slip that occurs once, nothing is learnt."""
+MAIL_SHARE: Final = 0.25
+"""Where so many of the rows of each axis have a subject, those alone make the profile: beside chat, an inbox of mail
+would look changed from its first day."""
 
 
 def profile_of(trained: Trained, rows: Sequence[LabelledText]) -> Profile:
     """The profile of a model trained on these rows."""
     tally = Tally()
-    weights = row_weights(rows).tolist()
+    mail = np.array([bool(row.text.subject) for row in rows])
+    enough = all(mail[made.rows].mean() >= MAIL_SHARE for made in trained.axes.values())
+    weights = (row_weights(rows) * (mail if enough else 1)).tolist()
     for axis, made in trained.axes.items():
         for row, scores in zip(made.rows.tolist(), made.probabilities, strict=True):
             tally.add({axis: AXES[axis][int(scores.argmax())]}, weights[row])

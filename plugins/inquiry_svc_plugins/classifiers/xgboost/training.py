@@ -52,7 +52,7 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
-from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
+from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
 
@@ -120,7 +120,8 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
         inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
         linear["familiar_from"], evidence = _measure_evidence(rows, features, folds)
         weights = row_weights(rows)
-        axes = {axis: _train_axis(axis, inputs, answers[axis], weights, folds, on_step) for axis in AXES}
+        log_words = log_words_of(features)
+        axes = {axis: _train_axis(axis, inputs, log_words, answers[axis], weights, folds, on_step) for axis in AXES}
     return Trained(linear, axes, folds, by_source, evidence)
 
 
@@ -248,6 +249,7 @@ def _measure_evidence(
 def _train_axis(
     axis: str,
     inputs: NDArray[np.float32],
+    log_words: NDArray[np.float32],
     answers: NDArray[np.int64],
     weights: Floats,
     folds: NDArray[np.int64],
@@ -255,31 +257,31 @@ def _train_axis(
 ) -> Axis:
     labels = len(AXES[axis])
     rows = np.flatnonzero(answers >= 0)
-    inputs, answers, weights, folds = inputs[rows], answers[rows], weights[rows], folds[rows]
+    inputs, log_words, answers = inputs[rows], log_words[rows], answers[rows]
+    weights, folds = weights[rows], folds[rows]
     margins = np.empty((len(rows), labels))
     for fold in np.unique(folds):
         held_out = folds == fold
         booster = _boost(labels, inputs[~held_out], answers[~held_out], weights[~held_out])
         margins[held_out] = booster.predict(xgboost.DMatrix(inputs[held_out], nthread=1), output_margin=True)
         on_step()
-    log_lengths = inputs[:, LABELS]
-    temperatures = temperatures_of(margins, answers, folds, log_lengths)
+    temperatures = temperatures_of(margins, answers, folds, log_words)
     booster = _boost(labels, inputs, answers, weights)
     forest = forest_from_booster(booster, labels, TREES["max_depth"])
     _compare(axis, booster, forest, inputs)
     on_step()
-    probabilities = np.exp(log_softmax(margins / temperatures.of(log_lengths)[:, None]))
+    probabilities = np.exp(log_softmax(margins / temperatures.of(log_words)[:, None]))
     return Axis(booster, forest, temperatures, rows, probabilities)
 
 
 def temperatures_of(
-    margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64], log_lengths: NDArray[np.float32]
+    margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64], log_words: NDArray[np.float32]
 ) -> Temperatures:
     """Those that make the answers likeliest, each fold counting alike. The margins have one row a text."""
     shares = 1 / np.bincount(folds)[folds]
 
     def surprise(logs: Floats) -> float:
-        divided = margins / Temperatures(*np.exp(logs)).of(log_lengths)[:, None]
+        divided = margins / Temperatures(*np.exp(logs)).of(log_words)[:, None]
         return -float((shares * log_softmax(divided)[np.arange(len(answers)), answers]).sum())
 
     corners = {"initial_simplex": [[0.0, 0.0], [-0.5, 0.0], [0.0, -0.5]], "xatol": 1e-4}

@@ -14,8 +14,8 @@
 #define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length; */
 #define KNOWN (LABELS + 1) /* whether the corpus knows it, */
 #define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
-#define SHORT 3.4 /* as `temperatures.py` says */
-#define LONG 6.7
+#define SHORT 2.0 /* as `temperatures.py` says */
+#define LONG 4.7
 
 typedef struct {
     float at_short, at_long;
@@ -112,7 +112,8 @@ static Count family_scores(const float *rows, Map *map, uint32_t *room, float *s
 }
 
 /* By what the words mean. */
-static void meaning_scores(const Model *model, Map *map, uint32_t *room, float *scores)
+/* Gives how many different words there are, and one. */
+static size_t meaning_scores(const Model *model, Map *map, uint32_t *room, float *scores)
 {
     float sums[ROW];
     size_t count = take_out(map, room);
@@ -121,6 +122,7 @@ static void meaning_scores(const Model *model, Map *map, uint32_t *room, float *
     add_family(model->meanings, room, count, sums);
     for (int label = 0; label < LABELS; label++)
         scores[label] = sums[label] / sums[LABELS];
+    return count;
 }
 
 /* The evidence, as `measure` in `evidence.py` */
@@ -146,12 +148,12 @@ static double measure(const Model *model, Count runs, Count words, double digits
 }
 
 /* Gives the evidence. */
-static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores)
+static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores, float *log_words)
 {
     float characters[LABELS], words[LABELS], meanings[LABELS], share = (float)model->character_share;
     Count runs = family_scores(model->rows, &features->characters, room, characters);
     Count found = family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
-    meaning_scores(model, &features->single_words, room, meanings);
+    *log_words = (float)log((double)meaning_scores(model, &features->single_words, room, meanings));
     for (int label = 0; label < LABELS; label++) {
         float score = characters[label] * share + words[label] + meanings[label] + model->bias[label];
         scores[label] = rintf(score * 1024.0f) / 1024.0f;
@@ -177,17 +179,16 @@ static inline void add_leaves(const Forest *forest, int32_t splits, const float 
         }
 }
 
-static float temperature_of(Temperatures temperatures, float log_length)
+static float temperature_of(Temperatures temperatures, float log_words)
 {
-    float share = (log_length - (float)SHORT) / (float)(LONG - SHORT);
+    float share = (log_words - (float)SHORT) / (float)(LONG - SHORT);
     share = share < 0 ? 0 : share > 1 ? 1 : share;
     return temperatures.at_short + (temperatures.at_long - temperatures.at_short) * share;
 }
 
-static void ask_trees(const Forest *forest, const float *inputs, double *probabilities)
+static void ask_trees(const Forest *forest, const float *inputs, float log_words, double *probabilities)
 {
-    float margins[LABELS] = {0}, highest = -INFINITY;
-    float temperature = temperature_of(forest->temperatures, inputs[LABELS]); /* the surface's first is the length */
+    float margins[LABELS] = {0}, highest = -INFINITY, temperature = temperature_of(forest->temperatures, log_words);
     if (forest->splits == 3) /* as shipped: known to the compiler, a text of 150 characters takes a fifth less */
         add_leaves(forest, 3, inputs, margins);
     else
@@ -215,11 +216,11 @@ static size_t length_of(const uint16_t *units)
 
 static double read_text(const Model *model, Features *features, uint32_t *room, double *probabilities)
 {
-    float inputs[LABELS + SURFACE];
-    double evidence = read_scores(model, features, room, inputs);
+    float inputs[LABELS + SURFACE], log_words;
+    double evidence = read_scores(model, features, room, inputs, &log_words);
     memcpy(inputs + LABELS, features->surface, sizeof features->surface);
     for (int axis = 0; axis < AXES; axis++) {
-        ask_trees(&model->forests[axis], inputs, probabilities);
+        ask_trees(&model->forests[axis], inputs, log_words, probabilities);
         probabilities += model->forests[axis].labels;
     }
     return evidence;
