@@ -83,8 +83,7 @@ class Admission:
 
     def take_place(self) -> None:
         """For who is not patient. Raises `Overloaded`."""
-        if self.is_full:
-            self.require_place()
+        self.require_place()
         self._taken += 1
         self._impatient += 1
 
@@ -95,10 +94,7 @@ class Admission:
             self._impatient -= 1
             if self.given < self._places and self._impatient <= self._when_crowded * (1 - _NEARLY_ALL):
                 self.given = self._places
-        if self._waiting:
-            self._pass_on()
-        else:
-            self._taken -= 1
+        self._pass_on()
 
     def _no_place(self) -> bool:
         return self._taken >= self._places or bool(self._waiting)

@@ -28,6 +28,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     row_weights,
     temperature_of,
 )
+from inquiry_svc_plugins.classifiers.xgboost.evidence import known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.training import TREES, extract_all, train_linear
@@ -53,7 +54,7 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
     answers = {axis: answers_of(rows, axis) for axis in AXES}
     with threadpool_limits(1):
         arrays, scores = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
-    layer = LinearLayer.from_arrays(arrays)
+    layer = LinearLayer.from_arrays(arrays, known_buckets(arrays["document_frequency"], len(rows)))
     temperatures = {
         axis: temperature_of(scores[:, columns].astype(float), answers[axis], folds) for axis, columns in _columns()
     }

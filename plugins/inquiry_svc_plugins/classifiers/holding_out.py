@@ -55,15 +55,18 @@ def row_weights(rows: Sequence[LabelledText]) -> Floats:
 
 def temperature_of(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64]) -> float:
     """The divisor that makes the answers likeliest, each fold counting alike."""
-    sizes = np.bincount(folds)
-    shares = 1 / sizes[folds]
 
     def surprise(log_temperature: float) -> float:
-        logs = log_softmax(margins / np.exp(log_temperature))
-        return -float((shares * logs[np.arange(len(answers)), answers]).sum())
+        return surprise_of(margins / np.exp(log_temperature), answers, folds)
 
     found = minimize_scalar(surprise, bounds=(-2.0, 2.0), method="bounded", options={"xatol": 1e-4})
     return round(float(np.exp(found.x)), 3)
+
+
+def surprise_of(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64]) -> float:
+    """How unlikely the answers are by these margins, each fold counting alike."""
+    shares = 1 / np.bincount(folds)[folds]
+    return -float((shares * log_softmax(margins)[np.arange(len(answers)), answers]).sum())
 
 
 def log_softmax(margins: Floats) -> Floats:

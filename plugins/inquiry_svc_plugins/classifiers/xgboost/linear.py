@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.giving_way import go_on
-from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
+from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, Meanings, rows_of_a_line
 
@@ -36,10 +36,11 @@ class LinearLayer:
     character_share: np.float32
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], pause: Callable[[], None] = go_on) -> LinearLayer:
-        """From what `to_arrays` gave; `pause` is called after each step: see `Host`."""
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], known: NDArray[np.uint8], pause: Callable[[], None] = go_on
+    ) -> LinearLayer:
+        """From what `to_arrays` gave, and `known_buckets`; `pause` is called after each step: see `Host`."""
         frequency, documents, weights = arrays["document_frequency"], int(arrays["documents"]), arrays["weights"]
-        known = known_buckets(frequency, documents)
         idf_of_frequency = inverse_document_frequency(np.arange(int(frequency.max()) + 1), documents)
         pause()
         table = rows_of_a_line(BUCKETS)

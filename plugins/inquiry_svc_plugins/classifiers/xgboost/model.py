@@ -121,7 +121,7 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
     pause()
     return TriageModel(
         identity=Model("xgboost", str(manifest["version"]), manifest["digest"]),
-        linear=LinearLayer.from_arrays(linear, pause),
+        linear=LinearLayer.from_arrays(linear, known, pause),
         forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
         temperatures={axis: Temperatures.from_array(trees[f"{axis}_temperatures"]) for axis in AXES},
         known=known,

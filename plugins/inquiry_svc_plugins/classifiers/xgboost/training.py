@@ -36,6 +36,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     folds_of,
     log_softmax,
     row_weights,
+    surprise_of,
 )
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     Counts,
@@ -278,11 +279,9 @@ def temperatures_of(
     margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64], log_words: NDArray[np.float32]
 ) -> Temperatures:
     """Those that make the answers likeliest, each fold counting alike. The margins have one row a text."""
-    shares = 1 / np.bincount(folds)[folds]
 
     def surprise(logs: Floats) -> float:
-        divided = margins / Temperatures(*np.exp(logs)).of(log_words)[:, None]
-        return -float((shares * log_softmax(divided)[np.arange(len(answers)), answers]).sum())
+        return surprise_of(margins / Temperatures(*np.exp(logs)).of(log_words)[:, None], answers, folds)
 
     corners = {"initial_simplex": [[0.0, 0.0], [-0.5, 0.0], [0.0, -0.5]], "xatol": 1e-4}
     found = minimize(surprise, np.zeros(2), method="Nelder-Mead", options=corners)
