@@ -249,7 +249,7 @@ async def test_damaged_http_gets_no_5xx_and_the_service_lives_on() -> None:
         for raw, answer in zip(sent, answers, strict=True):
             statuses = re.findall(rb"HTTP/\d\.\d (\d)\d\d ", answer)
             assert b"5" not in statuses, f"seed {chosen}: {raw!r} gives {answer!r}"
-        assert sum(bool(answer) for answer in answers) > 100, f"seed {chosen}: too few were answered to tell"
+        assert sum(bool(answer) for answer in answers) > 300, f"seed {chosen}: too few were answered to tell"
         async with running.client.get("/api/v1/health") as health:
             assert health.status == 200
 
