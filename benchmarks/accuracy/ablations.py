@@ -55,9 +55,10 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
     with threadpool_limits(1):
         arrays, scores = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
     layer = LinearLayer.from_arrays(arrays, known_buckets(arrays["document_frequency"], len(rows)))
-    temperatures = {
-        axis: temperature_of(scores[:, columns].astype(float), answers[axis], folds) for axis, columns in _columns()
-    }
+    temperatures = {}
+    for axis, columns in _columns():
+        known = answers[axis] >= 0
+        temperatures[axis] = temperature_of(scores[known, columns].astype(float), answers[axis][known], folds[known])
 
     def answer(texts: Sequence[Text]) -> list[Verdict]:
         found = layer.scores(extract(texts)).astype(float)
@@ -72,14 +73,15 @@ def trees_alone(rows: Sequence[LabelledText]) -> Answer:
     kept = np.flatnonzero(frequency >= SEEN_IN)
     inputs, weights = _inputs(features, kept), row_weights(rows)
     folds, _ = folds_of(rows)
-    held_out = folds % 4 == 0
     boosters, temperatures = {}, {}
     for axis in AXES:
         answers = answers_of(rows, axis)
-        without = _boost(axis, inputs[~held_out], answers[~held_out], weights[~held_out])
+        known = answers >= 0
+        seen, held_out = known & (folds % 4 != 0), known & (folds % 4 == 0)
+        without = _boost(axis, inputs[seen], answers[seen], weights[seen])
         margins = _margins(without, inputs[held_out])
         temperatures[axis] = temperature_of(margins, answers[held_out], folds[held_out] // 4)
-        boosters[axis] = _boost(axis, inputs, answers, weights)
+        boosters[axis] = _boost(axis, inputs[known], answers[known], weights[known])
 
     def answer(texts: Sequence[Text]) -> list[Verdict]:
         found = _inputs(extract(texts), kept)
