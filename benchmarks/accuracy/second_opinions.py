@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,8 +109,8 @@ def _embedded(
 
 
 def _all_rows(rows: NDArray[np.int64], probabilities: Floats, count: int) -> Floats:
-    """Even where a row is not labelled: then even odds, and nobody is judged by it."""
-    whole = np.full((count, probabilities.shape[1]), 1 / probabilities.shape[1])
+    """NaN where a row is not labelled: no model that was held out of it has judged it."""
+    whole = np.full((count, probabilities.shape[1]), np.nan)
     whole[rows] = probabilities
     return whole
 
@@ -168,8 +169,9 @@ def _cascade(
 ) -> dict[str, Any]:
     unsure = {axis: (first[axis].max(axis=1) < below) & (evidence >= ENOUGH_EVIDENCE) for axis in AXES}
     goes_on = np.logical_or.reduce([unsure[axis] for axis in ASKED])
+    judged = np.logical_and.reduce([~np.isnan(first[axis]).any(axis=1) for axis in ASKED])
     accuracy = {axis: _accuracy(rows, axis, np.where(unsure[axis][:, None], both[axis], first[axis])) for axis in AXES}
-    return {"below": below, "share": _mean_of_sources(rows, goes_on), **accuracy}
+    return {"below": below, "share": _mean_of_sources(list(compress(rows, judged)), goes_on[judged]), **accuracy}
 
 
 def _accuracy(rows: Sequence[LabelledText], axis: str, scores: Floats) -> float | None:
