@@ -26,6 +26,7 @@ from inquiry_svc.evaluation import ECE_BINS, judge, review_thresholds
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.model_folders import Progress
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.holding_out import (
     Floats,
     answers_of,
@@ -36,7 +37,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     temperature_of,
 )
 from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder
-from inquiry_svc_plugins.classifiers.minilm.model import CARD, FORMAT, HEAD, MANIFEST, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.minilm.model import CARD, FORMAT, HEAD, MANIFEST, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.writing import REVIEW_ACCURACY, check_folder, corpus_digest
 
 MODEL_VERSION: Final = "1"

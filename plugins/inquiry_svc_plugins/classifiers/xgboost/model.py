@@ -7,7 +7,6 @@ A model folder holds `manifest.json` (what the model is, with a digest of each o
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -25,6 +24,7 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.profiles import Profile
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     count,
     known_buckets,
@@ -41,8 +41,6 @@ FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
-_STEP_BYTES: Final = 1 << 17
-"""Digested in a quarter of a millisecond."""
 _CURE: Final = "train it anew with 'inquiry-svc train', or leave [classifier.xgboost] model empty for the packaged one"
 
 
@@ -193,14 +191,6 @@ def _array(content: bytes, member: ZipInfo) -> NDArray[Any]:
     shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
     flat = np.frombuffer(content, kind, math.prod(shape), file.tell())
     return flat.reshape(shape, order="F" if by_columns else "C").copy()
-
-
-def digest_of(content: bytes, pause: Callable[[], None] = go_on) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for start in range(0, len(content), _STEP_BYTES):
-        found.update(memoryview(content)[start : start + _STEP_BYTES])
-        pause()
-    return found.hexdigest()
 
 
 def overall_digest(files: Mapping[str, str]) -> str:

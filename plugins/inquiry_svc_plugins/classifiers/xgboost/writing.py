@@ -23,8 +23,9 @@ from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge, review_threshol
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.settings import ReviewSettings
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
-from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
