@@ -144,10 +144,11 @@ def write(
     (folder / HEAD).write_bytes(head.getvalue())
     files = {HEAD: digest_of(head.getvalue())}
     figures = {axis: _figures(axis, made, rows) for axis, made in axes.items()}
+    below = _review(axes["category"], rows)
     manifest = {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(files, encoder),
+        "digest": overall_digest(FORMAT, files, encoder, below),
         "labels": AXES,
         "files": files,
         "encoder": dict(encoder),
@@ -164,7 +165,7 @@ def write(
             "tokenizers": version("tokenizers"),
         },
         "cross_validation": {"held_out": held_out, **figures},
-        "review": {"wanted_accuracy": REVIEW_ACCURACY, "below_confidence": _review(axes["category"], rows)},
+        "review": {"wanted_accuracy": REVIEW_ACCURACY, "below_confidence": below},
     }
     (folder / CARD).write_text(_card(manifest), encoding="utf-8")
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -76,10 +76,11 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str, str]) -> dict[str, Any]:
+    review = _review(trained, rows)
     return {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(files),
+        "digest": overall_digest(FORMAT, files, review["below_confidence"]),
         "preprocessing": PREPROCESSING_VERSION,
         "labels": AXES,
         "surface": SURFACE,
@@ -93,7 +94,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
         "training": {"ridge": RIDGE, "word_vectors": read_vectors().digest, "rounds": ROUNDS, "trees": TREES},
         "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
         "cross_validation": _cross_validation(trained, rows),
-        "review": _review(trained, rows),
+        "review": review,
     }
 
 
