@@ -114,9 +114,8 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
     below = thresholds_of(manifest)
     if manifest["digest"] != overall_digest(manifest["format"], manifest["files"], below):
         raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files and thresholds it lists; {_CURE}")
-    linear = _read_arrays(folder / "linear.npz", contents)
-    trees = _read_arrays(folder / "trees.npz", contents)
-    pause()
+    linear = _read_arrays(folder / "linear.npz", contents, pause)
+    trees = _read_arrays(folder / "trees.npz", contents, pause)
     known = known_buckets(linear["document_frequency"], int(linear["documents"]))
     pause()
     profile = _read_profile(folder / PROFILE, manifest["profile"], pause) if "profile" in manifest else None
@@ -170,15 +169,19 @@ def _read_profile(path: Path, digest: str, pause: Callable[[], None]) -> Profile
         raise ConfigurationError(f"{path}: {error}; {_CURE}") from error
 
 
-def _read_arrays(path: Path, contents: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path, contents: Mapping[str, bytes], pause: Callable[[], None]) -> dict[str, NDArray[Any]]:
     """The arrays of a file that `np.savez` wrote, where they lie.
 
     `np.load` would copy each twice and add up checksums, which takes twenty times as long; these are digested already.
     """
     try:
         content = contents[path.name]
+        found = {}
         with ZipFile(io.BytesIO(content)) as archive:
-            return {each.filename.removesuffix(".npy"): _array(content, each) for each in archive.infolist()}
+            for each in archive.infolist():
+                found[each.filename.removesuffix(".npy")] = _array(content, each)
+                pause()
+        return found
     except (KeyError, ValueError, OSError, BadZipFile, struct.error) as error:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
 
