@@ -36,7 +36,7 @@ class Explaining:
         Raises `CannotExplain`, `Overloaded`, `Unavailable`.
         """
         with self._models.held() as line_up:
-            models = [*line_up.models, self._fallback]
+            models = [*line_up.open_models, self._fallback]
             classifier = next((each for each in models if each.model == decided_by), line_up.champion).classifier
             if not isinstance(classifier, Explainer):
                 raise CannotExplain(f"the classifier {classifier.model.name!r} can't say why")

@@ -108,12 +108,12 @@ class Verdict(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """Which model spoke. Two models with one digest give the same answer to the same text."""
+    """Which model spoke. Two with one digest give the same answer to the same text, and ask for the same reviews."""
 
     name: str
     version: str
     digest: str
-    """Covers the weights, the label order and the preprocessing."""
+    """Covers the weights, the label order, the preprocessing, and the thresholds of review where it has any."""
 
 
 class Prediction(Struct, frozen=True):

@@ -86,14 +86,21 @@ class LineUp:
     champion: OpenModel
     challenger: OpenModel | None = None
     shadow: OpenModel | None = None
+    former: OpenModel | None = None
+    """The champion before: it stays open, and answers nobody."""
     canary_share: float = 0.0
     _holders: int = 0
     _let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def models(self) -> Sequence[OpenModel]:
-        """The champion first."""
+        """Those that are asked, the champion first."""
         return [model for model in (self.champion, self.challenger, self.shadow) if model is not None]
+
+    @property
+    def open_models(self) -> Sequence[OpenModel]:
+        """The same, and the champion before."""
+        return [*self.models, *([] if self.former is None else [self.former])]
 
     def answering(self, texts: Sequence[Text]) -> Sequence[OpenModel]:
         """Who answers each text: the same one whenever and wherever it comes again."""

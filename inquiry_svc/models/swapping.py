@@ -1,8 +1,9 @@
 """Keeps open what the registry says, and swaps it while the service serves: in each process by itself, within 2 s.
 
 A model is opened, and tried, before it takes anybody's place; one that can't be opened takes nobody's, and who was
-there serves on. Each open model has a task of its own that opened it and will close it. The champion before stays open,
-so that going back to it is one assignment, whatever has become of its files.
+there serves on. Each open model has a task of its own that opened it and will close it, when nobody asks it any more;
+no swap waits for that. The champion before stays open, so that going back to it is one assignment, whatever has become
+of its files.
 """
 
 from __future__ import annotations
@@ -59,9 +60,11 @@ class Swapper:
         self._swaps = {result: metrics.series(MODEL_SWAPS, result=result) for result in ("done", "refused")}
         self._kept: dict[NamedModel, _Kept] = {}
         self._following = asyncio.Lock()
+        self._leaving: list[_Kept] = []
+        """Open yet, since somebody may ask them."""
+        self._closing: set[asyncio.Task[None]] = set()
+        self._in_turn = asyncio.Lock()
         self._stamp: Stamp = None
-        self._former: OpenModel | None = None
-        """The champion before, of those that were while others were served."""
         self._serving = False
         self._shown: Set[Model] = frozenset()
         """Those that the metrics name."""
@@ -87,6 +90,7 @@ class Swapper:
         self.open_models = OpenModels(LineUp(await self._open(self._names.of(None))))
         self._show(self.open_models.line_up.models)
         await self.follow()
+        await self.closed()
         self._serving = True
 
     async def follow(self) -> None:
@@ -96,6 +100,11 @@ class Swapper:
         """
         async with self._following:
             await self._follow()
+
+    async def closed(self) -> None:
+        """Wait until no model is open that is for nothing now."""
+        while self._closing:
+            await asyncio.wait(self._closing)
 
     async def _follow(self) -> None:
         stamp = await asyncio.to_thread(self._names.registry.stamp)
@@ -115,19 +124,20 @@ class Swapper:
         troubles: dict[str, str] = {}
         opened = {alias: await self._opened(alias, aliases, troubles) for alias in ALIASES}
         old = self.open_models.line_up
-        new = LineUp(opened["champion"] or old.champion, opened["challenger"], opened["shadow"], self._canary_share)
+        champion = opened["champion"] or old.champion
+        former = old.former if champion is old.champion else old.champion if self._serving else None
+        new = LineUp(champion, opened["challenger"], opened["shadow"], former, self._canary_share)
         self.open_models.line_up = new
         self._show(new.models)
-        if self._serving and new.champion is not old.champion:
-            self._former = old.champion
         self.aliases, self._troubles = aliases, troubles
         self._swaps["done"].inc()
         logger.info("models: %s", ", ".join(f"{alias} {name}" for alias, name in self._told(new)))
-        await old.unheld()
-        for named, kept in list(self._kept.items()):
-            if kept.model not in (*new.models, self._former):
-                del self._kept[named]
-                await self._close(kept)
+        left = [named for named, kept in self._kept.items() if kept.model not in new.open_models]
+        leaving = [self._kept.pop(named) for named in left]
+        self._leaving += leaving
+        closing = asyncio.create_task(self._let_go(old, leaving), name="models closing")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _opened(self, alias: Alias, aliases: Aliases, troubles: dict[str, str]) -> OpenModel | None:
         """None where there is none, or it is refused."""
@@ -192,6 +202,14 @@ class Swapper:
             else:
                 opened.set_exception(error)
 
+    async def _let_go(self, old: LineUp, leaving: Sequence[_Kept]) -> None:
+        """Close these when nobody holds a line-up in which they were: this one, and those before it."""
+        async with self._in_turn:
+            await old.unheld()
+            for kept in leaving:
+                await self._close(kept)
+                self._leaving.remove(kept)
+
     async def _close(self, kept: _Kept) -> None:
         kept.closing.set()
         done, _ = await asyncio.wait([kept.task], timeout=_CLOSE_LIMIT_S)
@@ -201,7 +219,10 @@ class Swapper:
 
     async def close(self) -> None:
         self._show(())
-        for kept in self._kept.values():
+        for closing in list(self._closing):
+            closing.cancel()
+        await self.closed()
+        for kept in (*self._leaving, *self._kept.values()):
             await self._close(kept)
 
 

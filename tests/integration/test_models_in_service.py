@@ -114,6 +114,7 @@ async def test_requests_in_flight_and_those_that_come_while_models_are_swapped_a
             before = answered.total()
             await bench.until(lambda before=before: _more(answered, before))  # type: ignore[misc]
         done.set()
+    await bench.service.models.closed()
     assert min(answered[category] for category in categories) >= 8
     assert bench.plugin.open_now == 2, "the champion and the one before"
 
@@ -262,6 +263,11 @@ async def test_an_explanation_is_by_the_model_that_decided_while_it_is_open(tmp_
         for answer in answers:
             _, explanation = await bench.service.explain_stored(answer["inquiry_id"])
             assert explanation.model.digest != sales.digest, "it is open no more: the champion says what it would say"
+        bench.registry.promote(taken_in(bench.registry, "legal"), "champion", **WHO)
+        await bench.champion_is("legal")
+        by_built_in = next(answer for answer in answers if answer["model"]["digest"] != sales.digest)
+        _, explanation = await bench.service.explain_stored(by_built_in["inquiry_id"])
+        assert explanation.model.digest == by_built_in["model"]["digest"], "the champion before is open yet"
 
 
 async def test_the_history_is_there_for_people(bench: Bench, tmp_path: Path) -> None:

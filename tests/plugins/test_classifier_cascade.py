@@ -40,6 +40,7 @@ from inquiry_svc_plugins.classifiers import cascade
 from inquiry_svc_plugins.classifiers.cascade import DEGRADED, TEXTS, CascadeClassifier, CascadeSettings
 from inquiry_svc_plugins.classifiers.cascade.explaining import together
 from inquiry_svc_plugins.classifiers.keyword import open_keyword
+from inquiry_svc_plugins.classifiers.minilm import MinilmClassifier
 from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL, XgboostSettings, open_xgboost
 
 JUDGING = PACKAGED_MODEL.with_name("corpus") / "judging" / "judging-1.jsonl"
@@ -95,6 +96,14 @@ class TestNoneGoesOn(ClassifierContract, ExplainerContract):
     async def classifier(self, tmp_path: Path) -> AsyncIterator[Classifier]:
         async with opened(tmp_path, second="keyword", below=0.0) as classifier:
             yield classifier
+
+
+async def test_cascades_that_are_open_share_the_encoder_of_their_second(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one, opened(tmp_path) as other:
+        seconds = [each._second.classifier for each in (one, other) if isinstance(each, CascadeClassifier)]
+        encoders = [each._model.encoder for each in seconds if isinstance(each, MinilmClassifier)]
+        assert len(encoders) == 2
+        assert encoders[0] is encoders[1]
 
 
 def verdict(category: float, sentiment: float = 0.9, evidence: float = 1.0) -> Verdict:

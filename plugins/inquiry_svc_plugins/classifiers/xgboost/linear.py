@@ -53,8 +53,7 @@ class LinearLayer:
             rows[:, LABELS + 1], rows[:, LABELS + 2] = known[step] >= KNOWN, known[step] >= EVERYDAY
             done += len(seen)
             pause()
-        meanings = Meanings.from_arrays(arrays)
-        pause()
+        meanings = Meanings.from_arrays(arrays, pause)
         return cls(table, meanings, arrays["bias"], np.float32(arrays["character_share"]))
 
     def scores(self, features: Features) -> NDArray[np.float32]:

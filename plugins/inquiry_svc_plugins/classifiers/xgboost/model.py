@@ -7,7 +7,6 @@ A model folder holds `manifest.json` (what the model is, with a digest of each o
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -25,6 +24,8 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
 from inquiry_svc.profiles import Profile
+from inquiry_svc_plugins.classifiers.digests import digest_of
+from inquiry_svc_plugins.classifiers.thresholds import thresholds_of
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     count,
     known_buckets,
@@ -37,12 +38,12 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 3
+FORMAT: Final = 4
+_WITHOUT_THRESHOLDS: Final = 3
+"""The format before: its digest does not cover the thresholds of review. Models of it still open."""
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
-_STEP_BYTES: Final = 1 << 17
-"""Digested in a quarter of a millisecond."""
 _CURE: Final = "train it anew with 'inquiry-svc train', or leave [classifier.xgboost] model empty for the packaged one"
 
 
@@ -110,11 +111,11 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
     """
     manifest = _read_manifest(folder)
     contents = {name: _read_checked(folder / name, digest, pause) for name, digest in manifest["files"].items()}
-    if manifest["digest"] != overall_digest(manifest["files"]):
-        raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files it lists; {_CURE}")
-    linear = _read_arrays(folder / "linear.npz", contents)
-    trees = _read_arrays(folder / "trees.npz", contents)
-    pause()
+    below = thresholds_of(manifest)
+    if manifest["digest"] != overall_digest(manifest["format"], manifest["files"], below):
+        raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files and thresholds it lists; {_CURE}")
+    linear = _read_arrays(folder / "linear.npz", contents, pause)
+    trees = _read_arrays(folder / "trees.npz", contents, pause)
     known = known_buckets(linear["document_frequency"], int(linear["documents"]))
     pause()
     profile = _read_profile(folder / PROFILE, manifest["profile"], pause) if "profile" in manifest else None
@@ -126,7 +127,7 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
         temperatures={axis: Temperatures.from_array(trees[f"{axis}_temperatures"]) for axis in AXES},
         known=known,
         familiar_from=float(linear["familiar_from"]),
-        review_below=manifest["review"]["below_confidence"],
+        review_below=below,
         profile=profile,
     )
 
@@ -135,17 +136,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
-        expected = [FORMAT, PREPROCESSING_VERSION, list(SURFACE), {axis: list(labels) for axis, labels in AXES.items()}]
-        found = [manifest[key] for key in ("format", "preprocessing", "surface", "labels")]
+        expected = [PREPROCESSING_VERSION, list(SURFACE), {axis: list(labels) for axis, labels in AXES.items()}]
+        found = [manifest[key] for key in ("preprocessing", "surface", "labels")]
         manifest["version"], manifest["digest"], manifest["files"].items()
-        below = [float(manifest["review"]["below_confidence"][category]) for category in AXES["category"]]
+        thresholds_of(manifest)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
-    if not all(0 <= each <= 1 for each in below):
-        raise ConfigurationError(f"{path} is broken (review thresholds {below}); {_CURE}")
-    if found != expected:
+    if manifest["format"] not in (FORMAT, _WITHOUT_THRESHOLDS) or found != expected:
         raise ConfigurationError(
             f"{path}: made for another version of this program (format, preprocessing or labels differ); {_CURE}"
         )
@@ -170,15 +169,19 @@ def _read_profile(path: Path, digest: str, pause: Callable[[], None]) -> Profile
         raise ConfigurationError(f"{path}: {error}; {_CURE}") from error
 
 
-def _read_arrays(path: Path, contents: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path, contents: Mapping[str, bytes], pause: Callable[[], None]) -> dict[str, NDArray[Any]]:
     """The arrays of a file that `np.savez` wrote, where they lie.
 
     `np.load` would copy each twice and add up checksums, which takes twenty times as long; these are digested already.
     """
     try:
         content = contents[path.name]
+        found = {}
         with ZipFile(io.BytesIO(content)) as archive:
-            return {each.filename.removesuffix(".npy"): _array(content, each) for each in archive.infolist()}
+            for each in archive.infolist():
+                found[each.filename.removesuffix(".npy")] = _array(content, each)
+                pause()
+        return found
     except (KeyError, ValueError, OSError, BadZipFile, struct.error) as error:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
 
@@ -195,16 +198,11 @@ def _array(content: bytes, member: ZipInfo) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if by_columns else "C").copy()
 
 
-def digest_of(content: bytes, pause: Callable[[], None] = go_on) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for start in range(0, len(content), _STEP_BYTES):
-        found.update(memoryview(content)[start : start + _STEP_BYTES])
-        pause()
-    return found.hexdigest()
-
-
-def overall_digest(files: Mapping[str, str]) -> str:
-    """Of everything that decides an answer: the files, the order of the labels and the preprocessing."""
+def overall_digest(of_format: int, files: Mapping[str, str], below: Mapping[str, float]) -> str:
+    """Of everything that decides an answer: the files, the order of the labels, the preprocessing, and below which
+    confidence a person should look."""
     labels = {axis: list(labels) for axis, labels in AXES.items()}
-    whole = [FORMAT, PREPROCESSING_VERSION, SURFACE, labels, sorted(files.items())]
+    whole = [of_format, PREPROCESSING_VERSION, SURFACE, labels, sorted(files.items())]
+    if of_format != _WITHOUT_THRESHOLDS:
+        whole.append([below[category] for category in AXES["category"]])
     return digest_of(json.dumps(whole).encode())

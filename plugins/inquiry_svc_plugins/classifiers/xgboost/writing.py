@@ -23,8 +23,9 @@ from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge, review_threshol
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.settings import ReviewSettings
+from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
-from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, digest_of, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
@@ -75,10 +76,11 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str, str]) -> dict[str, Any]:
+    review = _review(trained, rows)
     return {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(files),
+        "digest": overall_digest(FORMAT, files, review["below_confidence"]),
         "preprocessing": PREPROCESSING_VERSION,
         "labels": AXES,
         "surface": SURFACE,
@@ -92,7 +94,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
         "training": {"ridge": RIDGE, "word_vectors": read_vectors().digest, "rounds": ROUNDS, "trees": TREES},
         "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
         "cross_validation": _cross_validation(trained, rows),
-        "review": _review(trained, rows),
+        "review": review,
     }
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     AMOUNT,
@@ -53,14 +54,21 @@ _PROBES: Final = (
 )
 
 
-def quickened(model: TriageModel) -> TriageModel:
-    """The model, answering by the kernel; or, where that is not there or answers otherwise, the model as it is."""
+def quickened(model: TriageModel, pause: Callable[[], None] = go_on) -> TriageModel:
+    """The model, answering by the kernel; or, where that is not there or answers otherwise, the model as it is.
+
+    `pause` is called after each step: see `Host`.
+    """
     try:
         parts = {each.name: getattr(model, each.name) for each in fields(TriageModel)}
         quick = FastModel(**parts, kernel=_Kernel(model))
-        same = zip(quick.judge(_PROBES), model.judge(_PROBES), strict=True)
-        if not all(np.allclose(ours, theirs, rtol=0, atol=TOLERANCE) for ours, theirs in same):
-            raise OSError(f"{LIBRARY} does not answer as numpy does")
+        pause()
+        probabilities, evidence = quick.judge(_PROBES)
+        for place, probe in enumerate(_PROBES):
+            pause()
+            same = zip((probabilities[[place]], evidence[[place]]), model.judge([probe]), strict=True)
+            if not all(np.allclose(ours, theirs, rtol=0, atol=TOLERANCE) for ours, theirs in same):
+                raise OSError(f"{LIBRARY} does not answer as numpy does")
     except OSError as error:
         logger.warning(
             "classifying with numpy, which takes five times as long, since the compiled kernel can't be used (%s); "
