@@ -189,8 +189,7 @@ class Pipeline:
         self._tell_failures("store", results)
         kept = [(sent, stored) for sent, stored in zip(outcomes, results, strict=True) if isinstance(stored, Outcome)]
         new = [stored for sent, stored in kept if stored.inquiry.inquiry_id == sent.inquiry.inquiry_id]
-        for outcome in new:
-            self._workload.take(outcome)
+        self._workload.take(new)
         self._watchers.tell(Stored(new, len(kept) - len(new), time.perf_counter() - started))
         return [stored if isinstance(stored, Outcome) else _triage_failed(stored) for stored in results]
 
