@@ -66,11 +66,8 @@ class Admission:
         self._refused.inc()
         self.given = self._when_crowded
 
-    def place(self, *, patient: bool) -> _Place:
-        """Hold a place while open. When all are taken: wait if `patient`, else raise `Overloaded` at once."""
-        return _Place(self, patient)
-
     async def enter(self, *, patient: bool) -> None:
+        """Take a place, until `leave`. When all are taken: wait if `patient`, else raise `Overloaded` at once."""
         if patient:
             await self._for_patient.acquire()
             try:
@@ -123,19 +120,3 @@ class Admission:
 
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"all {self.given} places are taken")
-
-
-class _Place:
-    """A class, as this is on every request's way: a generator costs three times as much."""
-
-    __slots__ = ("_door", "_patient")
-
-    def __init__(self, door: Admission, patient: bool) -> None:
-        self._door = door
-        self._patient = patient
-
-    async def __aenter__(self) -> None:
-        await self._door.enter(patient=self._patient)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._door.leave(patient=self._patient)

@@ -11,9 +11,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -33,7 +32,10 @@ _SWEEP_S: Final = 0.05
 
 
 class Waiting(Struct, Generic[T, R], eq=False):
-    """An item from its arrival until `tell` is called: once, with what came of it, an error, or `CancelledError`."""
+    """An item from its arrival until `tell` is called: once, with what came of it, an error, or `CancelledError`.
+
+    Then it is over, unless `tell` has another batcher go on with it.
+    """
 
     item: T
     tell: Tell[R] | None
@@ -83,7 +85,7 @@ async def awaited(begin: Callable[[Tell[R]], Waiting[Any, R]]) -> R:
 
 
 class Batcher(Generic[T, R]):
-    """`put` one item, get its result; `work` is called with up to `max_batch` of them, one call at a time.
+    """`add` one item, be told its result; `work` is called with up to `max_batch` of them, one call at a time.
 
     `work` returns a result or an exception for each item, in order; if it raises, every item of the batch fails so.
     """
@@ -113,14 +115,16 @@ class Batcher(Generic[T, R]):
         It is told `TimeoutError` when there is no result by `until`, on the clock of `time.monotonic`.
         """
         waiting: Waiting[T, R] = Waiting(item, tell, until)
-        self._waiting.append(waiting)
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+        self._take(waiting)
         return waiting
 
-    def put(self, item: T, *, until: float = math.inf) -> Coroutine[Any, Any, R]:
-        """The same, for who waits. A caller that is cancelled leaves the queue and disturbs nobody."""
-        return awaited(partial(self.add, item, until=until))
+    def go_on(self, waiting: Waiting[Any, Any], item: T, tell: Tell[R]) -> None:
+        """Take over one that another batcher has just told: it waits on here with this item, as long as ever.
+
+        Whoever holds it need not know: to cancel it leaves this queue now.
+        """
+        waiting.item, waiting.tell = item, tell
+        self._take(waiting)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -141,6 +145,11 @@ class Batcher(Generic[T, R]):
             await asyncio.gather(worker, return_exceptions=True)
             _end(self._waiting, [_broken_off()] * len(self._waiting))
             self._waiting.clear()
+
+    def _take(self, waiting: Waiting[T, R]) -> None:
+        self._waiting.append(waiting)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     async def _run(self) -> None:
         while True:

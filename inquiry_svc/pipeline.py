@@ -13,11 +13,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from inquiry_svc.admission import Admission
@@ -42,8 +42,7 @@ R = TypeVar("R")
 Predicted: TypeAlias = tuple[Inquiry, Prediction]
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """What became of a submission: the stored outcome, which is an earlier one's if `replayed`."""
 
     outcome: Outcome
@@ -109,20 +108,36 @@ class Pipeline:
 
         Raises `Overloaded`, `Unavailable`, `TriageFailed`, `IdempotencyKeyReused`.
         """
-        async with self._admission.place(patient=patient):
-            started = time.monotonic()
-            until = started + self._deadline_s
-            try:
-                prediction = await self._classifying.put(inquiry, until=until)
-                stored = await self._storing.put((inquiry, prediction), until=until)
-            except TimeoutError as error:
+        await self._admission.enter(patient=patient)
+        return await awaited(partial(self._submit_inside, inquiry, patient=patient))
+
+    def submit_soon(self, inquiry: Inquiry, tell: Tell[Submission]) -> Waiting[Any, Any]:
+        """The same, without a task, as `classify_soon` is. Raises `Overloaded`."""
+        self._admission.take_place()
+        return self._submit_inside(inquiry, tell, patient=False)
+
+    def _submit_inside(self, inquiry: Inquiry, tell: Tell[Submission], *, patient: bool) -> Waiting[Any, Any]:
+        """For who has a place. From one batch straight into the next: between them nobody has to be woken."""
+        started = time.monotonic()
+
+        def classified(found: Prediction | BaseException) -> None:
+            if isinstance(found, Prediction):
+                self._storing.go_on(waiting, (inquiry, found), stored)
+            else:
+                stored(found)
+
+        def stored(found: Outcome | BaseException) -> None:
+            self._admission.leave(patient=patient)
+            if isinstance(found, Outcome):
+                self._duration_s.observe(time.monotonic() - started)
+                tell(_submission(inquiry, found))
+                return
+            if isinstance(found, Exception):
                 self._failed.inc()
-                raise self._too_late() from error
-            except Exception:
-                self._failed.inc()
-                raise
-            self._duration_s.observe(time.monotonic() - started)
-        return _submission(inquiry, stored)
+            tell(self._too_late() if isinstance(found, TimeoutError) else found)
+
+        waiting: Waiting[Any, Any] = self._classifying.add(inquiry, classified, until=started + self._deadline_s)
+        return waiting
 
     def _too_late(self) -> StoreUnavailable:
         return StoreUnavailable(f"no answer within {self._deadline_s:g} s")
@@ -174,8 +189,7 @@ class Pipeline:
         self._tell_failures("store", results)
         kept = [(sent, stored) for sent, stored in zip(outcomes, results, strict=True) if isinstance(stored, Outcome)]
         new = [stored for sent, stored in kept if stored.inquiry.inquiry_id == sent.inquiry.inquiry_id]
-        for outcome in new:
-            self._workload.take(outcome)
+        self._workload.take(new)
         self._watchers.tell(Stored(new, len(kept) - len(new), time.perf_counter() - started))
         return [stored if isinstance(stored, Outcome) else _triage_failed(stored) for stored in results]
 
@@ -220,10 +234,10 @@ def _triage_failed(cause: Exception) -> Exception:
     return failure
 
 
-def _submission(sent: Inquiry, stored: Outcome) -> Submission:
+def _submission(sent: Inquiry, stored: Outcome) -> Submission | IdempotencyKeyReused:
     if stored.inquiry.inquiry_id == sent.inquiry_id:
         return Submission(stored, replayed=False)
     first, again = stored.inquiry.idempotency_key, sent.idempotency_key
     if first is None or again is None or first.fingerprint != again.fingerprint:
-        raise IdempotencyKeyReused("this idempotency key was used before for another payload; use a new one")
+        return IdempotencyKeyReused("this idempotency key was used before for another payload; use a new one")
     return Submission(stored, replayed=True)

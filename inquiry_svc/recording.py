@@ -9,11 +9,14 @@ from typing import Final, Literal
 from inquiry_svc import catalogue
 from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Prediction, Route, Verdict
+from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Prediction, Route
 from inquiry_svc.metrics import Metrics
 
 _SATISFACTION_OVER: Final = 50
 """A new inquiry moves the estimate by one part in so many; until there are so many it is their plain mean."""
+
+_POSITIVE: Final = len(CATEGORIES) + SENTIMENTS.index("positive")
+_NEUTRAL: Final = len(CATEGORIES) + SENTIMENTS.index("neutral")
 
 
 def begin_with(model: Model, metrics: Metrics, *, role: Literal["classifier", "fallback"]) -> None:
@@ -125,24 +128,20 @@ def _count_routes(routes: Sequence[Route], metrics: Metrics) -> None:
 
 
 def _estimate_satisfaction(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
-    found: dict[str, list[float]] = {}
+    """Of an inquiry it is 1 for negative, 3 for neutral, 5 for positive, weighted by their probabilities."""
+    found: dict[str, list[tuple[float, ...]]] = {}
     for outcome in outcomes:
-        found.setdefault(outcome.route.department, []).append(_satisfaction(outcome.prediction.verdict))
-    for department, satisfactions in found.items():
+        found.setdefault(outcome.route.department, []).append(outcome.prediction.verdict.scores)
+    for department, all_scores in found.items():
         score = metrics.series(catalogue.SATISFACTION, department=department)
         count = metrics.series(catalogue.SATISFACTION_COUNT, department=department)
         mean, inquiries = score.value, count.value
-        for satisfaction in satisfactions:
+        for scores in all_scores:
             inquiries += 1
-            mean += (satisfaction - mean) / min(inquiries, _SATISFACTION_OVER)
-        score.set(mean)
+            satisfaction = 1 + 4 * scores[_POSITIVE] + 2 * scores[_NEUTRAL]
+            mean += (satisfaction - mean) / (inquiries if inquiries < _SATISFACTION_OVER else _SATISFACTION_OVER)
+        score.set(min(mean, 5.0))
         count.set(inquiries)
-
-
-def _satisfaction(verdict: Verdict) -> float:
-    """1 for negative, 3 for neutral, 5 for positive, weighted by their probabilities."""
-    positive, neutral = verdict.scores[len(CATEGORIES) : len(CATEGORIES) + 2]
-    return min(5.0, 1 + 4 * (positive + neutral / 2))
 
 
 def _count_category(category: str, labels: Mapping[str, str], metrics: Metrics) -> None:

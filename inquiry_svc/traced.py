@@ -13,8 +13,9 @@ batch is not either. What the service does for nobody, such as checking its heal
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import copy_context
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from inquiry_svc.batching import Batcher, Tell, Waiting
@@ -53,10 +54,10 @@ class TracedBatcher(Generic[T, R]):
         self._batcher: Batcher[Awaited[T], R] = Batcher(self._traced, max_batch=max_batch, depth=depth, size=size)
 
     def add(self, item: T, tell: Tell[R], *, until: float = math.inf) -> Waiting[Awaited[T], R]:
-        return self._batcher.add((item, CURRENT.get()), tell, until=until)
+        return self._batcher.add((item, CURRENT.get()), _as_now(tell), until=until)
 
-    def put(self, item: T, *, until: float = math.inf) -> Coroutine[Any, Any, R]:
-        return self._batcher.put((item, CURRENT.get()), until=until)
+    def go_on(self, waiting: Waiting[Any, Any], item: T, tell: Tell[R]) -> None:
+        self._batcher.go_on(waiting, (item, CURRENT.get()), _as_now(tell))
 
     def running(self) -> AbstractAsyncContextManager[None]:
         return self._batcher.running()
@@ -75,6 +76,12 @@ class TracedBatcher(Generic[T, R]):
                 span.set(BATCH_FAILED, len(failures))
                 span.fail(type(failures[0]).__qualname__)
             return results
+
+
+def _as_now(tell: Tell[R]) -> Tell[R]:
+    """What is done when it is told is of the span that is current now, not of the batch's."""
+    context = copy_context()
+    return lambda result: context.run(tell, result)
 
 
 class TracedCache:

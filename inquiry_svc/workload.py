@@ -7,7 +7,7 @@ then; in between, and while the store can't be asked, the numbers are this proce
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -41,10 +41,10 @@ class Workload:
         ):
             yield
 
-    def take(self, outcome: Outcome) -> None:
-        """The outcome was stored: its consultant has one more."""
-        if outcome.route.consultant is not None:
-            self._open[outcome.route.consultant] += 1
+    def take(self, outcomes: Iterable[Outcome]) -> None:
+        """The outcomes were stored: of each, its consultant has one more."""
+        consultants = [outcome.route.consultant for outcome in outcomes]
+        self._open.update([name for name in consultants if name is not None])
 
     def give_back(self, outcome: Outcome) -> None:
         """The outcome was resolved."""

@@ -8,7 +8,6 @@ from typing import Any, Final
 from inquiry_svc.explanations import AxisExplanation, Explanation, Flip, Opinion, Span
 from inquiry_svc.inquiries import Outcome, Text
 from inquiry_svc.web import schemas as out
-from inquiry_svc.web.outgoing import routing_out
 
 MAX_WORDS: Final = 50
 """Of each axis; a mail has some 40 different words, 10,000 characters a thousand."""
@@ -28,6 +27,7 @@ def inquiry_explanation_out(outcome: Outcome, explanation: Explanation) -> out.I
     prediction = outcome.prediction
     verdict: Any = prediction.verdict
     model: Any = prediction.model
+    route: Any = outcome.route
     return out.InquiryExplanationOut(
         inquiry_id=outcome.inquiry.inquiry_id,
         category=verdict.category,
@@ -37,7 +37,7 @@ def inquiry_explanation_out(outcome: Outcome, explanation: Explanation) -> out.I
         review_reasons=prediction.review_reasons,
         degraded=prediction.degraded,
         model=model,
-        routing=routing_out(outcome.route),
+        routing=route,
         explained_by_same_model=explanation.model == prediction.model,
         explanation=explanation_out(outcome.inquiry, explanation),
     )

@@ -10,10 +10,11 @@ from aiohttp import web
 
 from inquiry_svc.contracts import Filters, Position
 from inquiry_svc.errors import InquiryNotFound
-from inquiry_svc.inquiries import Feedback, IdempotencyKey, Text
+from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.intake.strict_json import Fault
+from inquiry_svc.pipeline import Submission
 from inquiry_svc.service import Service
 from inquiry_svc.web import schemas
 from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
@@ -28,17 +29,20 @@ Headers: TypeAlias = Mapping[str, str]
 
 
 async def submit(request: web.Request) -> web.Response:
-    request.app[SERVICE].admission.require_place()
-    body = await read_body(request, bodies.SubmitIn)
-    answer, headers = await submitted(request.app[SERVICE], body, header_key(request))
+    service = request.app[SERVICE]
+    service.admission.require_place()
+    inquiry = submitted(await read_body(request, bodies.SubmitIn), header_key(request))
+    answer, headers = submission_out(await service.submit(inquiry))
     return json_response(answer, status=201, headers=headers)
 
 
-async def submitted(service: Service, body: bodies.SubmitIn, key: str | None) -> tuple[schemas.InquiryOut, Headers]:
-    """What is answered to a submit; `key` is its idempotency key."""
-    idempotency_key = None if key is None else IdempotencyKey(key, fingerprint_of(body))
-    inquiry = inquiry_of(body, idempotency_key=idempotency_key)
-    submission = await service.submit(inquiry)
+def submitted(body: bodies.SubmitIn, key: str | None) -> Inquiry:
+    """What a submit brings; `key` is its idempotency key."""
+    return inquiry_of(body, idempotency_key=None if key is None else IdempotencyKey(key, fingerprint_of(body)))
+
+
+def submission_out(submission: Submission) -> tuple[schemas.InquiryOut, Headers]:
+    """What is answered to a submit."""
     answer = inquiry_out(submission.outcome)
     headers = {"Location": f"/api/v1/inquiries/{answer.inquiry_id}"}
     if submission.replayed:

@@ -6,7 +6,7 @@ Those are answered here, with the edge, the access, the checks, the handlers and
 order; and refused here where there is no place for them. Any other is not taken: it goes the plain way, which answers
 it as ever. `protocol.py` has the switch, and is told each answer.
 
-    data_received -> Answering.begin -> checked -> Pipeline.classify_soon ==(a batch)==> Answering._told -> the socket
+    data_received -> Answering.begin -> checked -> Pipeline.submit_soon ==(its batches)==> Answering._told -> the socket
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from inquiry_svc.inquiries import Prediction, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.logs import REQUEST_ID, lines_of
+from inquiry_svc.pipeline import Submission
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
@@ -51,8 +52,6 @@ _BODIES: Final[Mapping[object, type[bodies.TextIn]]] = {
 }
 _ENDPOINTS: Final = {each.path: each for each in ENDPOINTS if each.handler in _BODIES}
 
-_Answer: TypeAlias = tuple[int, schemas.Outgoing, inquiries.Headers]
-"""Status, what is encoded, and headers of its own."""
 Tell: TypeAlias = Callable[[bytes, bool], None]
 """Takes the bytes of an answer, and whether the connection ends with it."""
 Peer: TypeAlias = tuple[Any, ...] | str | None
@@ -120,7 +119,7 @@ class Lane:
 class Answering(msgspec.Struct, eq=False):
     """One request, from its being taken to its answer. `tell` is called once: in `begin` or later.
 
-    Only what must wait for somebody gets a task. A classify waits for its batch alone, which tells it.
+    Only who calls is asked in a task, and only where there are keys. The rest waits for its batches, which tell it.
     """
 
     lane: Lane
@@ -158,23 +157,15 @@ class Answering(msgspec.Struct, eq=False):
             self._told(found)
 
     def _handle(self) -> None:
+        pipeline, key = self.lane.service.pipeline, self.plain.key
         try:
             body = validate(self.body, self.plain.body)
             if isinstance(body, bodies.SubmitIn):
-                self._have_done(self._submitted(body), self._told)
+                self.work = pipeline.submit_soon(inquiries.submitted(body, key), self._told)
             else:
-                self.work = self.lane.service.pipeline.classify_soon(Text(body.subject, body.body), self._classified)
+                self.work = pipeline.classify_soon(Text(body.subject, body.body), self._told)
         except Exception as error:
             self._told(error)
-
-    async def _submitted(self, body: bodies.SubmitIn) -> _Answer:
-        return 201, *await inquiries.submitted(self.lane.service, body, self.plain.key)
-
-    def _classified(self, found: Prediction | BaseException) -> None:
-        if isinstance(found, Prediction):
-            self._told((200, prediction_out(found, with_scores=False), _NONE))
-        else:
-            self._told(found)
 
     def _have_done(self, work: Coroutine[Any, Any, T], tell: Callable[[T | BaseException], None]) -> None:
         """In a task, whose log lines are this request's; `tell` is called when it is done."""
@@ -184,13 +175,13 @@ class Answering(msgspec.Struct, eq=False):
         self.work = task
         task.add_done_callback(lambda task: tell(_result_of(task)))
 
-    def _told(self, found: _Answer | BaseException) -> None:
+    def _told(self, found: Prediction | Submission | BaseException) -> None:
         """What came of it."""
         lane, endpoint, visit = self.lane, self.plain.endpoint, self.visit
         closes, more, body = lane.service.stopping, _NONE, b""
-        if isinstance(found, tuple):
-            status, answer, more = found
+        if not isinstance(found, BaseException):
             try:
+                status, answer, more = _answer_to(found)
                 head, body = _head_of(status, JSON), encode(answer)
             except Exception as error:
                 self._told(error)
@@ -214,6 +205,13 @@ class Answering(msgspec.Struct, eq=False):
         if closes:
             more = {**more, "Connection": "close"}
         self.tell(_whole(head, more, self.request_id, body), closes)
+
+
+def _answer_to(found: Prediction | Submission) -> tuple[int, schemas.Outgoing, inquiries.Headers]:
+    """Status, what is encoded, and headers of its own."""
+    if isinstance(found, Prediction):
+        return 200, prediction_out(found, with_scores=False), _NONE
+    return 201, *inquiries.submission_out(found)
 
 
 def _result_of(task: asyncio.Task[T]) -> T | BaseException:

@@ -1,7 +1,7 @@
 """Outcomes and predictions as the types of `schemas`, and those as responses.
 
-A `Label` and a `Model` are written as the types of `schemas` that stand for them, which say more of them to a reader of
-the OpenAPI document: so they are put in as they are, and `Any` is what says so.
+A `Label`, a `Model` and a `Route` are written as the types of `schemas` that stand for them, which say more of them to
+a reader of the OpenAPI document: so they are put in as they are, and `Any` is what says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from inquiry_svc.health import Report
-from inquiry_svc.inquiries import AXES, Outcome, Prediction, Route, Verdict
+from inquiry_svc.inquiries import AXES, Outcome, Prediction, Verdict
 from inquiry_svc.review_queue import Review
 from inquiry_svc.service import VERSION
 from inquiry_svc.web import schemas as out
@@ -33,30 +33,31 @@ def json_line(answer: out.Outgoing) -> bytes:
 
 
 def inquiry_out(outcome: Outcome) -> out.InquiryOut:
-    inquiry = outcome.inquiry
-    verdict: Any = outcome.prediction.verdict
-    model: Any = outcome.prediction.model
-    return out.InquiryOut(
-        inquiry_id=inquiry.inquiry_id,
-        status=outcome.status,
-        received_at=inquiry.received_at,
-        processed_at=outcome.processed_at,
-        subject=inquiry.subject,
-        body=inquiry.body,
-        sender_email=inquiry.sender_email,
-        sender_name=inquiry.sender_name,
-        source=inquiry.source,
-        metadata=dict(inquiry.metadata),
-        category=verdict.category,
-        sentiment=verdict.sentiment,
-        urgency=verdict.urgency,
-        needs_review=outcome.prediction.needs_review,
-        review_reasons=outcome.prediction.review_reasons,
-        degraded=outcome.prediction.degraded,
-        routing=routing_out(outcome.route),
-        model=model,
-        feedback=_feedback(outcome),
-        resolved_at=outcome.resolved_at,
+    inquiry, prediction = outcome.inquiry, outcome.prediction
+    verdict: Any = prediction.verdict
+    model: Any = prediction.model
+    route: Any = outcome.route
+    return out.InquiryOut(  # in the order of the fields: to name twenty takes five times as long
+        inquiry.inquiry_id,
+        outcome.status,
+        inquiry.received_at,
+        outcome.processed_at,
+        inquiry.subject,
+        inquiry.body,
+        inquiry.sender_email,
+        inquiry.sender_name,
+        inquiry.source,
+        dict(inquiry.metadata),
+        verdict.category,
+        verdict.sentiment,
+        verdict.urgency,
+        prediction.needs_review,
+        prediction.review_reasons,
+        prediction.degraded,
+        route,
+        model,
+        _feedback(outcome),
+        outcome.resolved_at,
     )
 
 
@@ -70,29 +71,18 @@ def review_out(review: Review, now: datetime) -> out.ReviewOut:
     )
 
 
-def routing_out(route: Route) -> out.RoutingOut:
-    return out.RoutingOut(
-        department=route.department,
-        consultant=route.consultant,
-        priority_score=route.priority_score,
-        escalated=route.escalated,
-        reasons=route.reasons,
-        sla_due_at=route.sla_due_at,
-    )
-
-
 def prediction_out(prediction: Prediction, *, with_scores: bool) -> out.PredictionOut:
     verdict: Any = prediction.verdict
     model: Any = prediction.model
     return out.PredictionOut(
-        category=verdict.category,
-        sentiment=verdict.sentiment,
-        urgency=verdict.urgency,
-        needs_review=prediction.needs_review,
-        review_reasons=prediction.review_reasons,
-        degraded=prediction.degraded,
-        model=model,
-        scores=_scores(verdict) if with_scores else msgspec.UNSET,
+        verdict.category,
+        verdict.sentiment,
+        verdict.urgency,
+        prediction.needs_review,
+        prediction.review_reasons,
+        prediction.degraded,
+        model,
+        _scores(verdict) if with_scores else msgspec.UNSET,
     )
 
 

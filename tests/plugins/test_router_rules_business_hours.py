@@ -140,6 +140,25 @@ def test_the_due_time_is_what_walking_minute_by_minute_gives(
     assert due(hours, received_at, target) == walk(hours, received_at, target)
 
 
+@settings(max_examples=150)
+@given(
+    hours=business_hours(),
+    start=st.sampled_from([utc("2026-03-25"), utc("2026-10-22"), utc("2026-12-30")]),
+    received_after=st.lists(st.tuples(st.integers(0, 7 * 24 * 60), st.sampled_from([0, 0, 1, 59])), max_size=40),
+    targets=st.lists(st.integers(1, 3_000), min_size=1, max_size=2),
+)
+def test_the_due_time_does_not_depend_on_what_was_asked_before(
+    hours: BusinessHours, start: datetime, received_after: list[tuple[int, int]], targets: list[int]
+) -> None:
+    calendar = Calendar(hours)
+    opens, closes = (60 * each for each in (minute_of_day(hours.opens), minute_of_day(hours.closes)))
+    edges = [(0, second) for edge in (opens, closes) for second in (edge - 1, edge, edge + 1)]
+    for minutes, seconds in [*received_after, *sorted(received_after), *edges]:
+        received_at = start + timedelta(minutes=minutes, seconds=seconds)
+        for target in targets:
+            assert calendar.due_at(received_at, timedelta(minutes=target)) == due(hours, received_at, target)
+
+
 def walk(hours: BusinessHours, received_at: datetime, target_minutes: int) -> datetime:
     """Each minute is open or not, as its second 0 says; the parts of a minute at either end count in part."""
     zone = ZoneInfo(hours.time_zone)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -22,8 +24,16 @@ class Door:
     def in_flight(self) -> float:
         return self.metrics.series(INQUIRIES_IN_FLIGHT).value
 
+    @asynccontextmanager
+    async def place(self, *, patient: bool = False) -> AsyncIterator[None]:
+        await self.admission.enter(patient=patient)
+        try:
+            yield
+        finally:
+            self.admission.leave(patient=patient)
+
     async def hold(self, until: asyncio.Event, *, patient: bool = False) -> None:
-        async with self.admission.place(patient=patient):
+        async with self.place(patient=patient):
             await until.wait()
 
 
@@ -91,7 +101,7 @@ async def test_no_place_is_lost_however_its_holder_leaves() -> None:
     door = Door(8)
 
     async def visit() -> None:
-        async with door.admission.place(patient=dice.random() < 0.5):
+        async with door.place(patient=dice.random() < 0.5):
             await asyncio.sleep(0)
             if dice.random() < 0.3:
                 raise LookupError

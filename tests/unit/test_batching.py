@@ -6,14 +6,15 @@ import asyncio
 import math
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inquiry_svc.batching import Batcher, isolate
+from inquiry_svc.batching import Batcher, Waiting, awaited, isolate
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
 
@@ -34,6 +35,9 @@ class Bench:
             self._recorded, max_batch=max_batch, depth=self.depth, size=HistogramSeries((1, 2, 4))
         )
 
+    def put(self, item: int, *, until: float = math.inf) -> Coroutine[Any, Any, int]:
+        return awaited(partial(self.batcher.add, item, until=until))
+
     async def _recorded(self, items: Sequence[int]) -> Sequence[int | Exception]:
         self.batches.append(list(items))
         await self.gate.wait()
@@ -49,9 +53,9 @@ async def turns(count: int = 3) -> None:
 async def test_what_arrives_during_a_batch_is_the_next_one() -> None:
     bench = Bench(gate_open=False)
     async with bench.batcher.running():
-        first = asyncio.create_task(bench.batcher.put(0))
+        first = asyncio.create_task(bench.put(0))
         await turns()
-        others = [asyncio.create_task(bench.batcher.put(item)) for item in range(1, 7)]
+        others = [asyncio.create_task(bench.put(item)) for item in range(1, 7)]
         await turns()
         assert bench.depth.value == 6
         bench.gate.set()
@@ -63,7 +67,7 @@ async def test_what_arrives_during_a_batch_is_the_next_one() -> None:
 async def test_nothing_is_kept_of_who_has_gone() -> None:
     bench = Bench(gate_open=False)
     async with bench.batcher.running():
-        first = asyncio.create_task(bench.batcher.put(0))
+        first = asyncio.create_task(bench.put(0))
         await turns()
         item: Any = asyncio.Event()
         gone = weakref.ref(item)
@@ -80,10 +84,10 @@ async def test_nothing_is_kept_of_who_has_gone() -> None:
 async def test_who_is_not_answered_by_its_deadline_is_told_so_and_the_others_are_answered() -> None:
     bench = Bench(gate_open=False)
     async with bench.batcher.running():
-        working = asyncio.create_task(bench.batcher.put(1, until=time.monotonic()))
+        working = asyncio.create_task(bench.put(1, until=time.monotonic()))
         await turns()
-        waiting = asyncio.create_task(bench.batcher.put(2, until=time.monotonic()))
-        patient = asyncio.create_task(bench.batcher.put(3))
+        waiting = asyncio.create_task(bench.put(2, until=time.monotonic()))
+        patient = asyncio.create_task(bench.put(3))
         for late in (working, waiting):
             with pytest.raises(TimeoutError):
                 await late
@@ -96,9 +100,9 @@ async def test_who_is_not_answered_by_its_deadline_is_told_so_and_the_others_are
 async def test_a_cancelled_caller_leaves_the_queue_at_once() -> None:
     bench = Bench(gate_open=False)
     async with bench.batcher.running():
-        working = asyncio.create_task(bench.batcher.put(1))
+        working = asyncio.create_task(bench.put(1))
         await turns()
-        waiting = [asyncio.create_task(bench.batcher.put(item)) for item in (2, 3)]
+        waiting = [asyncio.create_task(bench.put(item)) for item in (2, 3)]
         await turns()
         waiting[0].cancel()
         await turns()
@@ -111,7 +115,7 @@ async def test_a_cancelled_caller_leaves_the_queue_at_once() -> None:
 async def test_a_caller_cancelled_while_its_batch_is_worked_on_disturbs_nobody() -> None:
     bench = Bench(gate_open=False)
     async with bench.batcher.running():
-        callers = [asyncio.create_task(bench.batcher.put(item)) for item in (1, 2, 3)]
+        callers = [asyncio.create_task(bench.put(item)) for item in (1, 2, 3)]
         await turns()
         callers[1].cancel()
         bench.gate.set()
@@ -136,12 +140,45 @@ async def test_who_is_told_is_told_once_and_one_who_raises_over_it_keeps_nobody_
         assert not told
         gone.cancel()
         bench.gate.set()
-        assert await bench.batcher.put(4) == -4
+        assert await bench.put(4) == -4
         first.cancel()
         gone.cancel()
     assert isinstance(told[0], asyncio.CancelledError)
     assert told[1:] == [-1, -3]
     assert "who was told a result raised" in caplog.text
+
+
+async def test_who_goes_on_to_another_batcher_waits_there_with_the_same_deadline_and_can_leave_it() -> None:
+    first, then, told = Bench(), Bench(gate_open=False), list[int | BaseException]()
+    begun: list[Waiting[Any, int]] = []
+
+    def begin(item: int, *, until: float = math.inf) -> Waiting[Any, int]:
+        def go_on(result: int | BaseException) -> None:
+            assert isinstance(result, int)
+            then.batcher.go_on(waiting, result, told.append)
+
+        waiting = first.batcher.add(item, go_on, until=until)
+        begun.append(waiting)
+        return waiting
+
+    async with then.batcher.running(), first.batcher.running():
+        begin(1)
+        await turns(6)
+        assert then.batches == [[-1]]
+        gone, late, kept = begin(2), begin(3, until=time.monotonic() + 0.01), begin(4)
+        await turns(6)
+        assert (then.depth.value, told) == (3, [])
+        gone.cancel()
+        async with asyncio.timeout(30):
+            while not late.is_over:  # noqa: ASYNC110 (told by the clock)
+                await asyncio.sleep(0.01)
+        assert (then.depth.value, kept.is_over) == (1, False)
+        then.gate.set()
+        assert await then.put(5) == -5
+    assert [type(each) for each in told] == [asyncio.CancelledError, TimeoutError, int, int]
+    assert told[2:] == [1, 4]
+    assert then.batches == [[-1], [-4, 5]]
+    assert all(each.is_over for each in begun)
 
 
 async def test_a_batch_that_raises_fails_its_own_callers_and_no_later_ones() -> None:
@@ -153,8 +190,8 @@ async def test_a_batch_that_raises_fails_its_own_callers_and_no_later_ones() -> 
     bench = Bench(work)
     async with bench.batcher.running():
         with pytest.raises(LookupError):
-            await bench.batcher.put(13)
-        assert await bench.batcher.put(14) == -14
+            await bench.put(13)
+        assert await bench.put(14) == -14
 
 
 @pytest.mark.parametrize("too_few", [True, False])
@@ -169,8 +206,8 @@ async def test_work_that_answers_for_another_number_of_items_fails_its_batch_and
     bench = Bench(work)
     async with bench.batcher.running():
         with pytest.raises(ValueError, match="results for 1 items"):
-            await bench.batcher.put(0)
-        assert await bench.batcher.put(5) == 5
+            await bench.put(0)
+        assert await bench.put(5) == 5
 
 
 async def test_work_that_is_cancelled_from_within_fails_its_batch_and_the_worker_lives() -> None:
@@ -182,14 +219,14 @@ async def test_work_that_is_cancelled_from_within_fails_its_batch_and_the_worker
     bench = Bench(work)
     async with bench.batcher.running():
         with pytest.raises(Unavailable):
-            await bench.batcher.put(0)
-        assert await bench.batcher.put(5) == 5
+            await bench.put(0)
+        assert await bench.put(5) == 5
 
 
 async def test_callers_who_still_wait_when_the_batcher_closes_are_told_so() -> None:
     bench = Bench(max_batch=1, gate_open=False)
     async with bench.batcher.running():
-        callers = [asyncio.create_task(bench.batcher.put(item)) for item in (1, 2, 3)]
+        callers = [asyncio.create_task(bench.put(item)) for item in (1, 2, 3)]
         await turns()
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(answer) for answer in answers] == [Unavailable] * 3
@@ -210,7 +247,7 @@ def test_no_item_is_lost_doubled_or_reordered_whoever_hangs_up(
         return [-item for item in items]
 
     async def call(bench: Bench, item: int, patience_turns: int | None) -> int | None:
-        caller = asyncio.create_task(bench.batcher.put(item))
+        caller = asyncio.create_task(bench.put(item))
         if patience_turns is not None:
             await turns(patience_turns)
             caller.cancel()

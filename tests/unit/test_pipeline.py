@@ -277,6 +277,53 @@ async def test_a_caller_who_hangs_up_mid_queue_is_not_stored_and_disturbs_nobody
     assert await bench.store.get(sent[-2].inquiry_id) is None, "it was stored though its caller had left the queue"
 
 
+async def test_who_submits_without_a_task_is_told_once_and_holds_a_place_until_then() -> None:
+    bench, told = Bench(), dict[str, list[Any]]()
+    bench.store.unstuck.clear()
+
+    def begin(inquiry: Inquiry) -> Any:
+        return bench.pipeline.submit_soon(inquiry, told.setdefault(inquiry.inquiry_id, []).append)
+
+    async with bench.running():
+        working, left, waiting = sample_inquiry(), sample_inquiry(), sample_inquiry()
+        begin(working)
+        while not any(isinstance(event, Routed) for event in bench.witness.events):  # noqa: ASYNC110 (nor this)
+            await asyncio.sleep(0)
+        leaving = begin(left)
+        begin(waiting)
+        while bench.metrics.series(QUEUE_DEPTH, stage="store").value < 2:  # noqa: ASYNC110 (no event tells it)
+            await asyncio.sleep(0)
+        leaving.cancel()
+        leaving.cancel()
+        assert bench.metrics.series(INQUIRIES_IN_FLIGHT).value == 2
+        assert not told[working.inquiry_id]
+        bench.store.unstuck.set()
+        last = await bench.pipeline.submit(sample_inquiry())
+        assert not last.replayed
+    [[stored], [gone], [after]] = (told[each.inquiry_id] for each in (working, left, waiting))
+    assert isinstance(gone, asyncio.CancelledError)
+    assert [await bench.store.get(each.outcome.inquiry.inquiry_id) for each in (stored, after)] == [
+        stored.outcome,
+        after.outcome,
+    ]
+    assert await bench.store.get(left.inquiry_id) is None
+    assert (bench.processed("success"), bench.processed("failed")) == (3, 0)
+
+
+async def test_who_submits_without_a_task_is_told_of_a_store_that_is_stuck() -> None:
+    bench, told = Bench(), list[Any]()
+    bench.store.unstuck.clear()
+    async with bench.running():
+        bench.pipeline.submit_soon(sample_inquiry(), told.append)
+        async with asyncio.timeout(30):
+            while not told:  # noqa: ASYNC110 (told by the clock)
+                await asyncio.sleep(0.01)
+        bench.nothing_is_left()
+        bench.store.unstuck.set()
+    assert [type(each) for each in told] == [StoreUnavailable]
+    assert bench.processed("failed") == 1
+
+
 async def test_the_deadline_of_the_pipeline_never_hides_that_the_caller_was_cancelled() -> None:
     bench = Bench()
     bench.store.unstuck.clear()

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from inquiry_svc.contracts import Store
 from inquiry_svc.errors import StoreUnavailable
+from inquiry_svc.testing.samples import sample_outcome
 from inquiry_svc.workload import Workload
 
 PERIOD_S = 0.01
@@ -69,3 +71,12 @@ async def test_a_store_that_cannot_be_read_at_start_stops_the_start() -> None:
     with pytest.raises(StoreUnavailable):
         async with Workload().kept_current(store(counts)):
             pass
+
+
+def test_who_has_no_consultant_is_counted_for_nobody() -> None:
+    workload, outcome = Workload(), sample_outcome()
+    queued = replace(outcome, route=replace(outcome.route, consultant=None))
+    workload.take([outcome, queued, outcome])
+    workload.give_back(outcome)
+    workload.give_back(queued)
+    assert workload.open_inquiries == {outcome.route.consultant: 1}

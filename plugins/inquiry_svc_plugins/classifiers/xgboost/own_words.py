@@ -46,7 +46,8 @@ _NOTICE_MARKS: Final = 3
 
 def has_own_words(text: Text) -> bool:
     """Whether the writer wrote at least `FEWEST_WORDS`. Reads no further than it must: mostly the subject."""
-    found = 0 if text.subject[:4].lower().startswith(_REPLIES) else _words(text.subject)
+    subject = text.subject
+    found = 0 if not subject or subject[:4].lower().startswith(_REPLIES) else _words(subject)
     if found >= FEWEST_WORDS or _begins_with_a_sentence(text.body):
         return True
     for paragraph in text.body.lower().split("\n\n"):
@@ -78,7 +79,7 @@ def _begins_with_a_sentence(body: str) -> bool:
 
 def _words(line: str) -> int:
     """Up to `FEWEST_WORDS` of them."""
-    return min(FEWEST_WORDS, len(line.split(None, FEWEST_WORDS)))
+    return len(line.split(None, FEWEST_WORDS - 1))
 
 
 def _is_notice(paragraph: str) -> bool:

@@ -7,7 +7,7 @@ nothing: the store knows what is open, and the router adds what it assigns withi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from inquiry_svc.inquiries import Text
@@ -73,24 +73,19 @@ class SkillBased:
             count = open_inquiries.get(member.name, 0)
             if count >= member.capacity:
                 continue
-            fit = (sum(skill.is_named_in(words) for skill in skills), -count)
+            # Most skills aren't in most texts, and a plain search says so ten times sooner than the pattern.
+            named = [skill for first_word, skill in skills if first_word in words and skill.search(words)]
+            fit = (len(named), -count)
             if chosen is None or fit > best:
                 chosen, best = member.name, fit
         return chosen
 
 
-class _Skill:
-    """A word or phrase, found as whole words whatever the case and the white space between them."""
-
-    def __init__(self, phrase: str) -> None:
-        words = phrase.split()
-        self._first_word = words[0]
-        self._pattern = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
-
-    def is_named_in(self, casefolded: str) -> bool:
-        # Most skills aren't in most texts, and a plain search says so ten times sooner than the pattern.
-        return self._first_word in casefolded and self._pattern.search(casefolded) is not None
+def _distinct_skills(member: Consultant) -> list[tuple[str, re.Pattern[str]]]:
+    """Of each skill its first word, and a pattern that finds it as whole words, whatever white space is between."""
+    phrases = dict.fromkeys(" ".join(skill.casefold().split()) for skill in member.skills)
+    return [(phrase.split()[0], _as_whole_words(phrase.split())) for phrase in phrases]
 
 
-def _distinct_skills(member: Consultant) -> list[_Skill]:
-    return [_Skill(phrase) for phrase in dict.fromkeys(" ".join(skill.casefold().split()) for skill in member.skills)]
+def _as_whole_words(words: Sequence[str]) -> re.Pattern[str]:
+    return re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
