@@ -72,11 +72,10 @@ class OutcomeRows:
             to_json(dict(inquiry.metadata)) if inquiry.metadata else "{}",
         )
 
-    def prediction(self, outcome: Outcome) -> Row:
+    def prediction(self, outcome: Outcome) -> tuple[Any, ...]:
+        """But for the id and the time of receipt, which are the first two of an inquiry."""
         prediction, verdict, model = outcome.prediction, outcome.prediction.verdict, outcome.prediction.model
         return (
-            outcome.inquiry.inquiry_id,
-            self.from_time(outcome.inquiry.received_at),
             verdict.category.label,
             verdict.category.confidence,
             verdict.sentiment.label,
@@ -93,11 +92,10 @@ class OutcomeRows:
             _words_to_json(tuple(prediction.review_reasons)),
         )
 
-    def routing_decision(self, outcome: Outcome) -> Row:
+    def routing_decision(self, outcome: Outcome) -> tuple[Any, ...]:
+        """But for the id and the time of receipt, as the above."""
         route = outcome.route
         return (
-            outcome.inquiry.inquiry_id,
-            self.from_time(outcome.inquiry.received_at),
             route.department,
             self.nothing if route.consultant is None else route.consultant,
             route.priority_score,

@@ -177,17 +177,21 @@ class SqliteStore:
         return ids_of_keys, {outcome.inquiry.inquiry_id: outcome for outcome in stored}
 
     def _insert(self, connection: sqlite3.Connection, fresh: Sequence[Outcome]) -> None:
+        inquiries = [_ROWS.inquiry(outcome) for outcome in fresh]
+        keys = [(inquiry_id, received_at) for inquiry_id, received_at, *_ in inquiries]
         tables: dict[str, Iterable[Row]] = {
-            "insert_inquiry": map(_ROWS.inquiry, fresh),
-            "insert_prediction": map(_ROWS.prediction, fresh),
-            "insert_routing_decision": map(_ROWS.routing_decision, fresh),
+            "insert_inquiry": inquiries,
+            "insert_prediction": (key + _ROWS.prediction(each) for key, each in zip(keys, fresh, strict=True)),
+            "insert_routing_decision": (
+                key + _ROWS.routing_decision(each) for key, each in zip(keys, fresh, strict=True)
+            ),
             "insert_idempotency_key": _ROWS.idempotency_keys(fresh),
             "insert_feedback": [
                 _ROWS.feedback(outcome.inquiry.inquiry_id, outcome.feedback) for outcome in fresh if outcome.feedback
             ],
             "insert_review": _ROWS.waiting(fresh),
             "add_to_load": list(_loads(fresh).items()),
-            "set_hour_changed": [(hour,) for hour in _hours(fresh)],
+            "set_hour_changed": [(hour,) for hour in {hour_of(received_at) for _, received_at in keys}],
         }
         for query, values in tables.items():
             connection.executemany(self._queries[query], values)
@@ -201,11 +205,6 @@ class SqliteStore:
         if outcome is None:
             raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
         return outcome
-
-
-def _hours(fresh: Sequence[Outcome]) -> set[int]:
-    """In which they were received."""
-    return {hour_of(to_microseconds(outcome.inquiry.received_at)) for outcome in fresh}
 
 
 def _loads(fresh: Sequence[Outcome]) -> Mapping[str, int]:

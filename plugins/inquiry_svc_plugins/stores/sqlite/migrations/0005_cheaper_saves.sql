@@ -5,7 +5,8 @@
 -- foreign key that is checked. Else SQLite copies each page that an insert changes to a file, which was half of all that
 -- a save wrote. The view lies between since an insert pays for the registers of a trigger even where it does not fire.
 --
--- The two indexes for stats never held all that stats counts.
+-- The two indexes for stats never held all that stats counts. Their pages are freed without being zeroed, which takes
+-- 0.1 s of a million inquiries instead of 1.5; no text was in them.
 
 DROP TRIGGER consultant_gets;
 DROP TRIGGER review_begins;
@@ -47,6 +48,7 @@ BEGIN
     WHERE inquiry_id = new.inquiry_id AND new.timestamp < (SELECT until FROM hours_counted);
 END;
 
+PRAGMA secure_delete = FAST;
 DROP INDEX idx_predictions_timestamp;
 DROP INDEX idx_routing_timestamp;
 
