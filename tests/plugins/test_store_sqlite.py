@@ -29,6 +29,7 @@ from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
 from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
 from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, open_to_read, register_stores, schema
+from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 
 PACKAGE = "inquiry_svc_plugins.stores.sqlite"
 NEWEST = read_migrations(PACKAGE)[-1][0]
@@ -302,6 +303,27 @@ async def test_erasing_an_inquiry_erases_all_that_was_kept_of_it(store: Store, f
         for table in ("predictions", "routing_decisions", "idempotency_keys"):
             assert other.execute(f"SELECT inquiry_id FROM {table}").fetchall() == [(kept.inquiry.inquiry_id,)]
     assert await store.open_inquiries() == {kept.route.consultant: 1}
+
+
+async def test_what_the_release_before_saves_is_followed_up_by_a_trigger(store: Store, file: Path) -> None:
+    """Beside this one, while processes are renewed: its consultant's load, its review, the hour that it changes."""
+    mine, its = sample_outcome(), sample_outcome()
+    await store.save([mine])
+    assert isinstance(store, SqliteStore)
+    await store.count_hours()
+    with closing(sqlite3.connect(file, isolation_level=None)) as before:
+        for table in ("inquiries", "predictions", "routing_decisions"):
+            columns = [row[1] for row in before.execute(f"PRAGMA table_info({table})")]
+            known = [column for column in columns if column not in ("inquiry_id", "followed_up")]
+            values = ["1" if column == "needs_review" else column for column in known]
+            before.execute(
+                f"INSERT INTO {table} (inquiry_id, {', '.join(known)}) SELECT ?, {', '.join(values)} FROM {table}",
+                (its.inquiry.inquiry_id,),
+            )
+    assert await store.open_inquiries() == {mine.route.consultant: 2}
+    assert (await store.review_queue()).size == 1
+    counted = await store.stats(since=NOON, now=NOON)
+    assert (counted.total_inquiries, counted.needs_review_inquiries) == (2, 1)
 
 
 # Query plans
