@@ -154,6 +154,7 @@ async def erase(store: CountingStore, inquiry_ids: Sequence[str]) -> None:
     """As somebody does it by hand."""
 
     def from_sqlite(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
         connection.executemany("DELETE FROM inquiries WHERE inquiry_id = ?", [(each,) for each in inquiry_ids])
 
     async def from_postgres(connection: Any) -> None:

@@ -42,12 +42,21 @@ def _words_to_json(words: tuple[str, ...]) -> str:
     return to_json(words)
 
 
+@lru_cache(8)
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}d")
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeRows:
     """Rows of one store. A time without a zone is for `from_time` to refuse."""
 
     from_time: Callable[[datetime], Any]
     to_time: Callable[[Any], datetime]
+    from_flag: Callable[[bool], Any] = bool
+    from_bytes: Callable[[bytes], Any] = bytes
+    nothing: Any = None
+    """What is written where a new outcome has no value."""
 
     def inquiry(self, outcome: Outcome) -> Row:
         inquiry = outcome.inquiry
@@ -58,50 +67,61 @@ class OutcomeRows:
             inquiry.subject,
             inquiry.body,
             inquiry.sender_email,
-            inquiry.sender_name,
+            self.nothing if inquiry.sender_name is None else inquiry.sender_name,
             inquiry.source,
             to_json(dict(inquiry.metadata)) if inquiry.metadata else "{}",
         )
 
-    def prediction(self, outcome: Outcome) -> Row:
+    def prediction(self, outcome: Outcome) -> tuple[Any, ...]:
+        """But for the id and the time of receipt, which are the first two of an inquiry."""
         prediction, verdict, model = outcome.prediction, outcome.prediction.verdict, outcome.prediction.model
         return (
-            outcome.inquiry.inquiry_id,
-            self.from_time(outcome.inquiry.received_at),
             verdict.category.label,
             verdict.category.confidence,
             verdict.sentiment.label,
             verdict.sentiment.confidence,
             verdict.urgency.label,
             verdict.urgency.confidence,
-            struct.pack(f"<{len(verdict.scores)}d", *verdict.scores),
+            self.from_bytes(_doubles(len(verdict.scores)).pack(*verdict.scores)),
             model.name,
             model.version,
             model.digest,
-            prediction.needs_review,
+            self.from_flag(prediction.needs_review),
             _words_to_json(tuple(prediction.degraded)),
             verdict.evidence,
             _words_to_json(tuple(prediction.review_reasons)),
         )
 
-    def routing_decision(self, outcome: Outcome) -> Row:
+    def routing_decision(self, outcome: Outcome) -> tuple[Any, ...]:
+        """But for the id and the time of receipt, as the above."""
         route = outcome.route
         return (
-            outcome.inquiry.inquiry_id,
-            self.from_time(outcome.inquiry.received_at),
             route.department,
-            route.consultant,
+            self.nothing if route.consultant is None else route.consultant,
             route.priority_score,
-            route.escalated,
+            self.from_flag(route.escalated),
             _words_to_json(tuple(route.reasons)),
             self.from_time(route.sla_due_at),
-            None if outcome.resolved_at is None else self.from_time(outcome.resolved_at),
+            self.nothing if outcome.resolved_at is None else self.from_time(outcome.resolved_at),
         )
 
     def idempotency_keys(self, outcomes: Sequence[Outcome]) -> list[Row]:
         """Of those outcomes that have one."""
         keys = ((outcome.inquiry.idempotency_key, outcome.inquiry.inquiry_id) for outcome in outcomes)
         return [(key.value, key.fingerprint, inquiry_id) for key, inquiry_id in keys if key is not None]
+
+    def waiting(self, outcomes: Sequence[Outcome]) -> list[Row]:
+        """Of those outcomes that wait for a review: the id, the turn, the time of receipt, the reasons."""
+        return [
+            (
+                outcome.inquiry.inquiry_id,
+                self.from_time(outcome.route.sla_due_at),
+                self.from_time(outcome.inquiry.received_at),
+                _words_to_json(tuple(outcome.prediction.review_reasons)),
+            )
+            for outcome in outcomes
+            if outcome.prediction.needs_review
+        ]
 
     def feedback(self, inquiry_id: str, feedback: Feedback) -> Row:
         return (
@@ -187,7 +207,7 @@ def _prediction(columns: Row) -> Prediction:
             Label(*labels[0:2]),
             Label(*labels[2:4]),
             Label(*labels[4:6]),
-            struct.unpack(f"<{len(scores) // 8}d", scores),
+            _doubles(len(scores) // 8).unpack(scores),
             evidence,
         ),
         model=Model(model_name, model_version, model_digest),

@@ -224,8 +224,8 @@ def _row(outcome: Outcome) -> Sequence[Any]:
     key = outcome.inquiry.idempotency_key
     return (
         *_ROWS.inquiry(outcome),
-        *_ROWS.prediction(outcome)[2:],
-        *_ROWS.routing_decision(outcome)[2:],
+        *_ROWS.prediction(outcome),
+        *_ROWS.routing_decision(outcome),
         *((key.value, key.fingerprint) if key else (None, None)),
     )
 

@@ -23,12 +23,10 @@ SOME_HOURS: Final = 200
 _BEFORE_NOW: Final = _HOUR // 12
 """An hour is taken in so long after it is over, when hardly anything will come to it."""
 _COUNTS: Final = 3
-"""In a row by hour, the place of the first column that is added up; those before are the hour and two times."""
-_COLUMNS: Final = 27
-"""So many are added up."""
+"""In a row of totals, the place of the first column that is added up: inquiries. Before are the hour and two times."""
 
-Counted: TypeAlias = tuple[int, int, Sequence[Any] | None]
-"""An hour, the change up to which it is counted, and its row; None where it has none."""
+Counted: TypeAlias = tuple[int, int, Sequence[Any]]
+"""An hour, the change up to which it is counted, and its row."""
 
 
 class HourlyTotals:
@@ -61,9 +59,9 @@ class HourlyTotals:
     def take_in(self, connection: sqlite3.Connection, now: int) -> bool:
         """Have some more hours counted from now on. Whether there were any."""
         ((until, ends),) = connection.execute(self._queries["next_hours"], {"rows": _SOME_ROWS})
-        upto = _hour_of(now - _BEFORE_NOW)
+        upto = hour_of(now - _BEFORE_NOW)
         if ends is not None:
-            upto = min(upto, max(_hour_of(ends), until + _HOUR))
+            upto = min(upto, max(hour_of(ends), until + _HOUR))
         if upto <= until:
             return False
         connection.execute(self._queries["count_next_hours"], {"until": upto})
@@ -75,8 +73,7 @@ class HourlyTotals:
         with transaction(connection, "BEGIN"):
             changed = connection.execute(self._queries["changed_hours"], {"limit": SOME_HOURS}).fetchall()
             return [
-                (hour, change, next(iter(self._by_hour(connection, hour, hour + _HOUR - 1, _LAST)), None))
-                for hour, change in changed
+                (hour, change, self._of_rows(connection, hour, hour + _HOUR - 1, _LAST)) for hour, change in changed
             ]
 
     def keep(self, connection: sqlite3.Connection, counted: Sequence[Counted]) -> None:
@@ -85,30 +82,30 @@ class HourlyTotals:
             taken = connection.execute(self._queries["take_changed_hour"], {"hour": hour, "change": change})
             if taken.rowcount:
                 connection.execute(self._queries["forget_hour"], {"hour": hour})
-                if row is not None:
+                if row[_COUNTS]:
                     connection.execute(self._queries["insert_hour"], row)
 
     def _counts(self, connection: sqlite3.Connection, since: int, now: int) -> Sequence[Any]:
         ((until,),) = connection.execute(self._queries["hours_counted"])
-        first = _hour_of(since + _HOUR - 1)
+        first = hour_of(since + _HOUR - 1)
         if first >= until:
-            rows = self._by_hour(connection, since, _LAST, now)
+            rows = [self._of_rows(connection, since, _LAST, now)]
         else:
             window = {"first": first, "until": until, "now": now}
             again = [hour for (hour,) in connection.execute(self._queries["hours_to_count_now"], window)]
             rest = [(since, first - 1), (until, _LAST), *((hour, hour + _HOUR - 1) for hour in again)]
-            rows = [row for begins, ends in rest for row in self._by_hour(connection, begins, ends, now)]
+            rows = [self._of_rows(connection, begins, ends, now) for begins, ends in rest]
             whole = connection.execute(self._queries["totals_of_hours"], {**window, "but": to_json(again)}).fetchone()
             rows.append((None,) * _COUNTS + whole)
-        columns = list(zip(*rows, strict=True))[_COUNTS:] or [()] * _COLUMNS
+        columns = list(zip(*rows, strict=True))[_COUNTS:]
         return [sum(count or 0 for count in column) for column in columns]
 
-    def _by_hour(
-        self, connection: sqlite3.Connection, since: int, through: int, due_before: int
-    ) -> list[Sequence[Any]]:
+    def _of_rows(self, connection: sqlite3.Connection, since: int, through: int, due_before: int) -> Sequence[Any]:
         values = {"since": since, "through": through, "due_before": due_before}
-        return connection.execute(self._queries["totals_by_hour"], values).fetchall()
+        row: Sequence[Any] = connection.execute(self._queries["totals_of_rows"], values).fetchone()
+        return row
 
 
-def _hour_of(moment: int) -> int:
+def hour_of(moment: int) -> int:
+    """The beginning of the hour, in microseconds since 1970 as the moment."""
     return moment // _HOUR * _HOUR

@@ -1,18 +1,34 @@
+-- In what inserts an outcome an empty blob stands for NULL. OR ROLLBACK is no other end for a transaction, all of which
+-- is rolled back anyhow, but spares SQLite a copy of each page that a statement writes (migration 0005).
+
 -- name: insert_inquiry
-INSERT INTO inquiries
+INSERT OR ROLLBACK INTO inquiries
     (inquiry_id, timestamp, processed_at, subject, body, sender_email, sender_name, source, metadata)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, CASE ?7 WHEN x'' THEN NULL ELSE ?7 END, ?, ?)
 
 -- name: insert_prediction
-INSERT INTO predictions
+INSERT OR ROLLBACK INTO predictions
     (inquiry_id, timestamp, category, category_confidence, sentiment, sentiment_confidence, urgency, urgency_confidence,
      scores, model_name, model_version, model_digest, needs_review, degraded, evidence, review_reasons)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_routing_decision
-INSERT INTO routing_decisions
-    (inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR ROLLBACK INTO routing_decisions
+    (inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at,
+     followed_up)
+VALUES (?, ?, ?, CASE ?4 WHEN x'' THEN NULL ELSE ?4 END, ?, ?, ?, ?, CASE ?9 WHEN x'' THEN NULL ELSE ?9 END, 1)
+
+-- name: add_to_load
+INSERT INTO consultant_loads (consultant, open_inquiries) VALUES (?, ?)
+ON CONFLICT (consultant) DO UPDATE SET open_inquiries = open_inquiries + excluded.open_inquiries
+
+-- name: insert_review
+INSERT INTO reviews (inquiry_id, turn_at, timestamp, reasons) VALUES (?, ?, ?, ?)
+
+-- name: set_hour_changed
+-- Where it is counted.
+INSERT INTO hours_changed (hour, change) SELECT ?1, random() WHERE ?1 < (SELECT until FROM hours_counted)
+ON CONFLICT (hour) DO UPDATE SET change = excluded.change
 
 -- name: insert_idempotency_key
 INSERT INTO idempotency_keys (value, fingerprint, inquiry_id) VALUES (?, ?, ?)
@@ -152,7 +168,7 @@ SELECT hour FROM hourly_totals
 WHERE open > 0 AND last_due_at >= :now AND first_due_at < :now AND hour >= :first AND hour < :until
 
 -- name: totals_of_hours
--- The columns of `totals_by_hour` from `inquiries` to `open`, which is those that are overdue, and the labels.
+-- The columns of `totals_of_rows` from `inquiries` to `open`, which is those that are overdue, and the labels.
 SELECT
     sum(inquiries), sum(escalated), sum(priority_score), sum(resolved), sum(in_time),
     sum(open) FILTER (WHERE last_due_at < :now),
@@ -180,63 +196,54 @@ SELECT
 FROM hourly_totals
 WHERE hour >= :first AND hour < :until AND hour NOT IN (SELECT value FROM json_each(:but))
 
--- name: totals_by_hour
--- The rows of a time, both ends included, counted by hour. `open` are those that are due before `due_before`.
-SELECT *
-FROM (
-    SELECT
-        timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000 AS hour,
-        min(sla_due_at) FILTER (WHERE resolved_at IS NULL) AS first_due_at,
-        max(sla_due_at) FILTER (WHERE resolved_at IS NULL) AS last_due_at,
-        count(*) AS inquiries,
-        count(*) FILTER (WHERE escalated = 1) AS escalated,
-        sum(priority_score) AS priority_score,
-        count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved,
-        count(*) FILTER (WHERE resolved_at <= sla_due_at) AS in_time,
-        count(*) FILTER (WHERE resolved_at IS NULL AND sla_due_at < :due_before) AS open,
-        count(*) FILTER (WHERE department = 'technical_support'),
-        count(*) FILTER (WHERE department = 'finance'),
-        count(*) FILTER (WHERE department = 'sales'),
-        count(*) FILTER (WHERE department = 'hr'),
-        count(*) FILTER (WHERE department = 'legal'),
-        count(*) FILTER (WHERE department = 'product_management'),
-        count(*) FILTER (WHERE department = 'escalation')
-    FROM routing_decisions
-    WHERE timestamp BETWEEN :since AND :through
-    GROUP BY 1
-) AS r
-JOIN (
-    SELECT
-        timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000 AS hour,
-        count(*) FILTER (WHERE needs_review = 1),
-        count(*) FILTER (WHERE category = 'technical_support'),
-        count(*) FILTER (WHERE category = 'billing'),
-        count(*) FILTER (WHERE category = 'sales'),
-        count(*) FILTER (WHERE category = 'hr'),
-        count(*) FILTER (WHERE category = 'legal'),
-        count(*) FILTER (WHERE category = 'product_feedback'),
-        count(*) FILTER (WHERE sentiment = 'positive'),
-        count(*) FILTER (WHERE sentiment = 'neutral'),
-        count(*) FILTER (WHERE sentiment = 'negative'),
-        count(*) FILTER (WHERE urgency = 'low'),
-        count(*) FILTER (WHERE urgency = 'medium'),
-        count(*) FILTER (WHERE urgency = 'high'),
-        count(*) FILTER (WHERE urgency = 'critical')
-    FROM predictions
-    WHERE timestamp BETWEEN :since AND :through
-    GROUP BY 1
-) AS p USING (hour)
+-- name: totals_of_rows
+-- The rows of a time, both ends included, counted. `open` are those that are due before `due_before`.
+SELECT
+    :since AS hour,
+    min(r.sla_due_at) FILTER (WHERE r.resolved_at IS NULL) AS first_due_at,
+    max(r.sla_due_at) FILTER (WHERE r.resolved_at IS NULL) AS last_due_at,
+    count(*) AS inquiries,
+    count(*) FILTER (WHERE r.escalated = 1) AS escalated,
+    sum(r.priority_score) AS priority_score,
+    count(*) FILTER (WHERE r.resolved_at IS NOT NULL) AS resolved,
+    count(*) FILTER (WHERE r.resolved_at <= r.sla_due_at) AS in_time,
+    count(*) FILTER (WHERE r.resolved_at IS NULL AND r.sla_due_at < :due_before) AS open,
+    count(*) FILTER (WHERE r.department = 'technical_support'),
+    count(*) FILTER (WHERE r.department = 'finance'),
+    count(*) FILTER (WHERE r.department = 'sales'),
+    count(*) FILTER (WHERE r.department = 'hr'),
+    count(*) FILTER (WHERE r.department = 'legal'),
+    count(*) FILTER (WHERE r.department = 'product_management'),
+    count(*) FILTER (WHERE r.department = 'escalation'),
+    count(*) FILTER (WHERE p.needs_review = 1),
+    count(*) FILTER (WHERE p.category = 'technical_support'),
+    count(*) FILTER (WHERE p.category = 'billing'),
+    count(*) FILTER (WHERE p.category = 'sales'),
+    count(*) FILTER (WHERE p.category = 'hr'),
+    count(*) FILTER (WHERE p.category = 'legal'),
+    count(*) FILTER (WHERE p.category = 'product_feedback'),
+    count(*) FILTER (WHERE p.sentiment = 'positive'),
+    count(*) FILTER (WHERE p.sentiment = 'neutral'),
+    count(*) FILTER (WHERE p.sentiment = 'negative'),
+    count(*) FILTER (WHERE p.urgency = 'low'),
+    count(*) FILTER (WHERE p.urgency = 'medium'),
+    count(*) FILTER (WHERE p.urgency = 'high'),
+    count(*) FILTER (WHERE p.urgency = 'critical')
+FROM inquiries AS i
+CROSS JOIN routing_decisions AS r ON r.inquiry_id = i.inquiry_id
+CROSS JOIN predictions AS p ON p.inquiry_id = i.inquiry_id
+WHERE i.timestamp BETWEEN :since AND :through
 
 -- name: count_next_hours
 -- Those before :until are counted from now on, which is to say that they changed.
 INSERT OR IGNORE INTO hours_changed (hour, change)
 SELECT DISTINCT timestamp - (timestamp % 3600000000 + 3600000000) % 3600000000, random()
-FROM routing_decisions
+FROM inquiries
 WHERE timestamp >= (SELECT until FROM hours_counted) AND timestamp < :until
 
 -- name: next_hours
 SELECT until, (
-    SELECT timestamp FROM routing_decisions WHERE timestamp >= until ORDER BY timestamp LIMIT 1 OFFSET :rows
+    SELECT timestamp FROM inquiries WHERE timestamp >= until ORDER BY timestamp LIMIT 1 OFFSET :rows
 ) FROM hours_counted
 
 -- name: set_hours_counted

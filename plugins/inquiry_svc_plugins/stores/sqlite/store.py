@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,16 +19,18 @@ from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailabl
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
-from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, to_json
+from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, Row, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
-from inquiry_svc_plugins.stores.sqlite.hourly_totals import SOME_HOURS, HourlyTotals
+from inquiry_svc_plugins.stores.sqlite.hourly_totals import SOME_HOURS, HourlyTotals, hour_of
 from inquiry_svc_plugins.stores.sqlite.reviews import ReviewTable
 from inquiry_svc_plugins.stores.sqlite.times import from_microseconds, to_microseconds
 
 T = TypeVar("T")
 
-_ROWS: Final = OutcomeRows(to_microseconds, from_microseconds)
+# The module sqlite3 looks for an adapter for each value that is a bool, bytes or None: 3,000 instructions each. The
+# queries that insert an outcome make NULL of an empty blob, which no text and no number equals.
+_ROWS: Final = OutcomeRows(to_microseconds, from_microseconds, from_flag=int, from_bytes=bytearray, nothing=bytearray())
 _FIRST_MICROSECOND: Final = -(2**63)
 _LAST_MICROSECOND: Final = 2**63 - 1
 
@@ -174,14 +177,21 @@ class SqliteStore:
         return ids_of_keys, {outcome.inquiry.inquiry_id: outcome for outcome in stored}
 
     def _insert(self, connection: sqlite3.Connection, fresh: Sequence[Outcome]) -> None:
-        tables = {
-            "insert_inquiry": map(_ROWS.inquiry, fresh),
-            "insert_prediction": map(_ROWS.prediction, fresh),
-            "insert_routing_decision": map(_ROWS.routing_decision, fresh),
+        inquiries = [_ROWS.inquiry(outcome) for outcome in fresh]
+        keys = [(inquiry_id, received_at) for inquiry_id, received_at, *_ in inquiries]
+        tables: dict[str, Iterable[Row]] = {
+            "insert_inquiry": inquiries,
+            "insert_prediction": (key + _ROWS.prediction(each) for key, each in zip(keys, fresh, strict=True)),
+            "insert_routing_decision": (
+                key + _ROWS.routing_decision(each) for key, each in zip(keys, fresh, strict=True)
+            ),
             "insert_idempotency_key": _ROWS.idempotency_keys(fresh),
             "insert_feedback": [
                 _ROWS.feedback(outcome.inquiry.inquiry_id, outcome.feedback) for outcome in fresh if outcome.feedback
             ],
+            "insert_review": _ROWS.waiting(fresh),
+            "add_to_load": list(_loads(fresh).items()),
+            "set_hour_changed": [(hour,) for hour in {hour_of(received_at) for _, received_at in keys}],
         }
         for query, values in tables.items():
             connection.executemany(self._queries[query], values)
@@ -195,6 +205,15 @@ class SqliteStore:
         if outcome is None:
             raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
         return outcome
+
+
+def _loads(fresh: Sequence[Outcome]) -> Mapping[str, int]:
+    """How many of them are open, by consultant."""
+    return Counter(
+        outcome.route.consultant
+        for outcome in fresh
+        if outcome.route.consultant is not None and outcome.resolved_at is None
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
