@@ -97,10 +97,16 @@ class Batcher(Generic[T, R]):
         max_batch: int,
         depth: GaugeSeries,
         size: HistogramSeries,
+        next_first: bool = False,
     ) -> None:
+        """With `next_first` results are told when the next batch has begun: for work that waits for somebody else.
+
+        Who would be idle for as long as the telling takes.
+        """
         self._work = work
         self._max_batch = max_batch
         self._size = size
+        self._next_first = next_first
         self._waiting: list[Waiting[T, R]] = []
         """Those who have gone stay until the next look at the deadlines."""
         self._batch: list[Waiting[T, R]] = []
@@ -175,19 +181,21 @@ class Batcher(Generic[T, R]):
         return batch
 
     async def _answer(self, batch: Sequence[Waiting[T, R]]) -> None:
-        results: Sequence[R | Exception] = [_broken_off()] * len(batch)
         try:
             found = await self._work([each.item for each in batch])
             if len(found) != len(batch):
                 raise ValueError(f"{len(found)} results for {len(batch)} items")
-            results = found
         except asyncio.CancelledError:
+            _end(batch, [_broken_off()] * len(batch))
             if _stopping():
                 raise
         except Exception as error:
-            results = [error] * len(batch)
-        finally:
-            _end(batch, results)
+            _end(batch, [error] * len(batch))
+        else:
+            if self._next_first:
+                asyncio.get_running_loop().call_soon(_end, batch, found)
+            else:
+                _end(batch, found)
 
 
 def _end(batch: Sequence[Waiting[T, R]], results: Sequence[R | Exception]) -> None:

@@ -217,9 +217,12 @@ def _batcher(
     tracer: Tracer | None,
 ) -> Batcher[T, R] | TracedBatcher[T, R]:
     depth, size = metrics.series(QUEUE_DEPTH, stage=stage), metrics.series(BATCH_SIZE, stage=stage)
+    waits = stage == "store"
     if tracer is None:
-        return Batcher(work, max_batch=max_batch, depth=depth, size=size)
-    return TracedBatcher(work, max_batch=max_batch, depth=depth, size=size, tracer=tracer, name=f"{stage} batch")
+        return Batcher(work, max_batch=max_batch, depth=depth, size=size, next_first=waits)
+    return TracedBatcher(
+        work, max_batch=max_batch, depth=depth, size=size, tracer=tracer, name=f"{stage} batch", next_first=waits
+    )
 
 
 def _refuse_nonsense(route: Route) -> None:

@@ -47,11 +47,14 @@ class TracedBatcher(Generic[T, R]):
         size: HistogramSeries,
         tracer: Tracer,
         name: str,
+        next_first: bool = False,
     ) -> None:
         self._work = work
         self._tracer = tracer
         self._name = name
-        self._batcher: Batcher[Awaited[T], R] = Batcher(self._traced, max_batch=max_batch, depth=depth, size=size)
+        self._batcher: Batcher[Awaited[T], R] = Batcher(
+            self._traced, max_batch=max_batch, depth=depth, size=size, next_first=next_first
+        )
 
     def add(self, item: T, tell: Tell[R], *, until: float = math.inf) -> Waiting[Awaited[T], R]:
         return self._batcher.add((item, CURRENT.get()), _as_now(tell), until=until)

@@ -24,7 +24,9 @@ Work = Callable[[Sequence[int]], Awaitable[Sequence[int | Exception]]]
 class Bench:
     """A batcher, its gauge, the batches that it worked on, and a gate that holds the work until it is opened."""
 
-    def __init__(self, work: Work | None = None, *, max_batch: int = 4, gate_open: bool = True) -> None:
+    def __init__(
+        self, work: Work | None = None, *, max_batch: int = 4, gate_open: bool = True, next_first: bool = False
+    ) -> None:
         self.depth = GaugeSeries()
         self.batches: list[list[int]] = []
         self.gate = asyncio.Event()
@@ -32,7 +34,11 @@ class Bench:
             self.gate.set()
         self._work = work
         self.batcher: Batcher[int, int] = Batcher(
-            self._recorded, max_batch=max_batch, depth=self.depth, size=HistogramSeries((1, 2, 4))
+            self._recorded,
+            max_batch=max_batch,
+            depth=self.depth,
+            size=HistogramSeries((1, 2, 4)),
+            next_first=next_first,
         )
 
     def put(self, item: int, *, until: float = math.inf) -> Coroutine[Any, Any, int]:
@@ -48,6 +54,29 @@ async def turns(count: int = 3) -> None:
     """Let everybody else run."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("next_first", [False, True])
+async def test_where_work_waits_for_somebody_the_next_batch_begins_before_results_are_told(next_first: bool) -> None:
+    bench, seen = Bench(gate_open=False, next_first=next_first), list[int]()
+    async with bench.batcher.running():
+        bench.batcher.add(0, lambda _: seen.append(len(bench.batches)))
+        await turns()
+        bench.batcher.add(1, lambda _: seen.append(len(bench.batches)))
+        bench.gate.set()
+        await turns(6)
+    assert seen == ([2, 2] if next_first else [1, 2])
+
+
+@pytest.mark.parametrize("after", range(5))
+async def test_whenever_work_is_broken_off_everybody_is_told_once(after: int) -> None:
+    bench, told = Bench(gate_open=False, next_first=True), list[object]()
+    async with bench.batcher.running():
+        bench.batcher.add(3, told.append)
+        await turns()
+        bench.gate.set()
+        await turns(after)
+    assert [found if isinstance(found, int) else type(found) for found in told] in ([-3], [Unavailable])
 
 
 async def test_what_arrives_during_a_batch_is_the_next_one() -> None:
