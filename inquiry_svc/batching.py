@@ -213,11 +213,14 @@ def _stopping() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def isolate(work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], items: Sequence[T]) -> list[R | Exception]:
+async def isolate(
+    work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], items: Sequence[T], *, keep_done: bool = False
+) -> list[R | Exception]:
     """Call `work` on all items; where that raises, on each half, and so on, so that only the items at fault fail.
 
     One bad item among n costs about 2 log2(n) further calls. `Unavailable` and time-outs are not an item's fault and
-    are raised at once; so is `Unavailable` where `work` was cancelled by somebody else than our caller.
+    are raised at once; so is `Unavailable` where `work` was cancelled by somebody else than our caller. With
+    `keep_done` they are the results of the items left over, where work on others had been done.
     """
     try:
         results = await work(items)
@@ -234,4 +237,10 @@ async def isolate(work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], items: 
         if len(items) == 1:
             return [error]
     half = len(items) // 2
-    return await isolate(work, items[:half]) + await isolate(work, items[half:])
+    done = await isolate(work, items[:half], keep_done=keep_done)
+    try:
+        return done + await isolate(work, items[half:], keep_done=keep_done)
+    except (Unavailable, TimeoutError) as error:
+        if not keep_done or all(isinstance(result, Exception) for result in done):
+            raise
+        return [*done, *[error] * (len(items) - half)]

@@ -24,7 +24,7 @@ from inquiry_svc.admission import Admission
 from inquiry_svc.batching import Batcher, Tell, Waiting, awaited, isolate
 from inquiry_svc.catalogue import BATCH_SIZE, INQUIRIES_PROCESSED, PROCESSING_DURATION, QUEUE_DEPTH
 from inquiry_svc.contracts import Router, Store
-from inquiry_svc.errors import IdempotencyKeyReused, StoreUnavailable, TriageFailed
+from inquiry_svc.errors import IdempotencyKeyReused, StoreUnavailable, TriageFailed, Unavailable
 from inquiry_svc.events import Classified, Failed, Received, Routed, Stage, Stored
 from inquiry_svc.inquiries import DEPARTMENTS, Inquiry, Outcome, Prediction, Route, Text
 from inquiry_svc.metrics import Metrics
@@ -185,13 +185,14 @@ class Pipeline:
     async def _save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome | Exception]:
         started = time.perf_counter()
         with self._telling_failure("store", len(outcomes)):
-            results = await isolate(self._store.save, outcomes)
+            results = await isolate(self._store.save, outcomes, keep_done=True)
         self._tell_failures("store", results)
         kept = [(sent, stored) for sent, stored in zip(outcomes, results, strict=True) if isinstance(stored, Outcome)]
         new = [stored for sent, stored in kept if stored.inquiry.inquiry_id == sent.inquiry.inquiry_id]
         self._workload.take(new)
         self._watchers.tell(Stored(new, len(kept) - len(new), time.perf_counter() - started))
-        return [stored if isinstance(stored, Outcome) else _triage_failed(stored) for stored in results]
+        answers = (Outcome, Unavailable, TimeoutError)
+        return [stored if isinstance(stored, answers) else _triage_failed(stored) for stored in results]
 
     def _tell_failures(self, stage: Stage, results: Sequence[object]) -> None:
         failures = [result for result in results if isinstance(result, Exception)]

@@ -49,11 +49,12 @@ class GivenRouter:
 
 
 class GivenStore(MemoryStore):
-    """Refuses the bad ones; all of them when it is away; answers none while it is stuck."""
+    """Refuses the bad ones; all of them when it is away; leaves once it has saved; answers none while it is stuck."""
 
     def __init__(self) -> None:
         super().__init__()
         self.away = False
+        self.leaves = False
         self.unstuck = asyncio.Event()
         self.unstuck.set()
 
@@ -63,6 +64,7 @@ class GivenStore(MemoryStore):
             raise StoreUnavailable("away")
         if any(outcome.inquiry.body == BAD for outcome in outcomes):
             raise ValueError("a row that can't be written")
+        self.away = self.leaves
         return await super().save(outcomes)
 
 
@@ -217,6 +219,16 @@ async def test_a_row_that_cannot_be_written_fails_alone() -> None:
     assert [isinstance(answer, TriageFailed) for answer in answers] == [number == 3 for number in range(8)]
     assert bench.witness.failures() == [("store", 1)]
     assert bench.workload.open_inquiries == {"Finance Team A": 7}
+
+
+async def test_what_was_stored_of_a_batch_before_the_store_went_away_is_answered_and_counted() -> None:
+    bench = Bench()
+    bench.store.leaves = True
+    async with bench.running():
+        answers = await bench.submit(inquiries(bad=7))
+    assert [isinstance(answer, StoreUnavailable) for answer in answers] == [number > 3 for number in range(8)], answers
+    assert (bench.processed("success"), bench.processed("failed")) == (4, 4)
+    assert bench.workload.open_inquiries == {"Finance Team A": 4}
 
 
 async def test_a_router_that_hangs_is_told_of_and_left_behind() -> None:

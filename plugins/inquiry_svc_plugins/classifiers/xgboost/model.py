@@ -138,7 +138,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         expected = [PREPROCESSING_VERSION, list(SURFACE), {axis: list(labels) for axis, labels in AXES.items()}]
         found = [manifest[key] for key in ("preprocessing", "surface", "labels")]
-        manifest["version"], manifest["digest"], manifest["files"].items()
+        manifest["format"], manifest["version"], manifest["digest"], manifest["files"].items()
         thresholds_of(manifest)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
