@@ -3,11 +3,11 @@
     python -m benchmarks.overload
 
 An open loop: requests come at random moments, so many a second, whatever becomes of those before. What the service can
-take is what 64 connections in a closed loop get of it; at 80 % of that it is said to be unloaded. A delay counts from
-the moment at which the request was due; how much later than that it was written is the generator's own fault, and is
-told as `lag`. What comes due while no connection is free is not sent, as a client's pool would have it:
-`offered_of_peak` says what was. `cpu_of_peak` is the CPU of each that was accepted, and of all else that was done
-meanwhile, by that at the peak: on a machine that others load too it tells more than the times.
+take is what a closed loop gets of it over as many connections as it has places; at 80 % of that it is said to be
+unloaded. A delay counts from the moment at which the request was due; how much later than that it was written is the
+generator's own fault, and is told as `lag`. What comes due while no connection is free is not sent, as a client's pool
+would have it: `offered_of_peak` says what was. `cpu_of_peak` is the CPU of each that was accepted, and of all else that
+was done meanwhile, by that at the peak: on a machine that others load too it tells more than the times.
 
 Heedless clients send again as soon as they were refused, over the same connection. Those who heed leave it alone for
 as long as Retry-After says: so the same number of connections brings fewer requests.
@@ -30,11 +30,14 @@ import uvloop
 
 from benchmarks.growth.points import Server, Texts, started
 from benchmarks.load import Client, closed_loop, connect
+from benchmarks.open_loop import BURST_S
 from benchmarks.results_file import write_results
 from benchmarks.servers import LOAD_CORE, inquiry_server, use_core
 
-_CONNECTIONS: Final = 2_000
-"""Four times as many as the service has places, so that it is the service that refuses."""
+_PLACES: Final = 512
+"""Of the service: `[batching] places`."""
+_CONNECTIONS: Final = 4 * _PLACES
+"""More than there are places, so that it is the service that refuses."""
 _UNLOADED: Final = 0.8
 _LOADS: Final = ((_UNLOADED, False), (2.0, False), (10.0, False), (2.0, True), (10.0, True))
 """Of the peak, and whether the clients heed Retry-After."""
@@ -66,7 +69,7 @@ def main(rounds: int, window_s: float, seed: int) -> None:
 
 async def _round(server: Server, requests: Sequence[bytes], window_s: float, seed: int) -> list[dict[str, Any]]:
     spent_s = server.cpu_s()
-    peak = await closed_loop(server.url, requests, connections=64, duration_s=window_s, warm_up_s=0.5)
+    peak = await closed_loop(server.url, requests, connections=_PLACES, duration_s=window_s, warm_up_s=0.5)
     peak_cpu_s = (server.cpu_s() - spent_s) / peak.answered
     dice, rows = random.Random(seed), []
     unloaded_s = 0.0
@@ -151,7 +154,7 @@ async def _open_loop(
             else:
                 free.pop().send(next_due, dice.choice(requests))
             next_due += dice.expovariate(rate_per_s)
-        await asyncio.sleep(max(0.0, min(next_due, seen.until) - now))
+        await asyncio.sleep(max(BURST_S, min(next_due, seen.until) - now))
     seen.server_busy = (server.cpu_s() - spent_s) / window_s
     seen.load_busy = (time.process_time() - own_s) / window_s
     seen.rss_bytes = server.process.memory_info().rss

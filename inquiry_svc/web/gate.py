@@ -24,8 +24,11 @@ from inquiry_svc.web.problems import ProblemAnswer, problem_answer
 logger = logging.getLogger(__name__)
 
 _TURN_S: Final = 0.001
-_TOLD_EACH_TURN: Final = 8
-"""Some 15 microseconds each, most of it the kernel's: a tenth of a core."""
+_LONGEST_TURN_S: Final = 0.02
+"""Of longer ones as many are told as of this: they would hold up the loop."""
+_TOLD_PER_S: Final = 2_000
+"""To tell one and to read what it sends next takes up to 50 microseconds, most of it the kernel's: a tenth
+of a core for all."""
 TELL_S: Final = 1.0
 _ID_HERE: Final = "id-here"
 
@@ -38,6 +41,7 @@ class Gate:
         self._admission = admission
         self._to_be_told: deque[Callable[[], None]] = deque()
         self._turn: asyncio.Handle | None = None
+        self._turn_began = 0.0
         self._untold = 0
         self._told_at = 0.0
         self._problem = problem_answer(Overloaded(""), _ID_HERE)
@@ -73,7 +77,9 @@ class Gate:
             self._tell_some()
 
     def _tell_some(self) -> None:
-        some = min(_TOLD_EACH_TURN, len(self._to_be_told))
-        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._tell_some) if some else None
-        for _ in range(some):
-            self._to_be_told.popleft()()
+        waiting, loop, now = self._to_be_told, asyncio.get_running_loop(), time.monotonic()
+        passed_s = min(now - self._turn_began, _LONGEST_TURN_S)
+        self._turn_began = now
+        self._turn = loop.call_later(_TURN_S, self._tell_some) if waiting else None
+        for _ in range(min(max(1, int(_TOLD_PER_S * passed_s)), len(waiting))):
+            waiting.popleft()()
