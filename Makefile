@@ -60,6 +60,8 @@ bench: $(VENV)/.dev peers  ## Measure speed against a constant answer and agains
 	$(BIN)/python -m benchmarks.tracing_cost
 	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.lateness
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.peers

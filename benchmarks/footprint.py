@@ -46,7 +46,7 @@ def main(starts: int, load_s: float, seed: int) -> None:
         server = started(stack, inquiry_server(settings))
         _wait_until_ready(server.url)
         memory = {"when ready": _memory(server.process)}
-        for connections, requests in ((64, texts.classifies), (64, texts.submits), (1_024, texts.submits)):
+        for connections, requests in ((64, texts.classifies), (64, texts.submits), (512, texts.submits)):
             load = closed_loop(server.url, requests, connections=connections, duration_s=load_s / 3, warm_up_s=0.0)
             uvloop.run(load)
         memory["after a load"] = _memory(server.process)
