@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from inquiry_svc.testing.stores import DurableStoreContract, OpenStore
 from inquiry_svc.upkeep import Schema
 from inquiry_svc_plugins.stores.named_sql import read_migrations, read_queries
 from inquiry_svc_plugins.stores.sqlite import SqliteSettings, open_sqlite, open_to_read, register_stores, schema
+from inquiry_svc_plugins.stores.sqlite.database import connect
 from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 
 PACKAGE = "inquiry_svc_plugins.stores.sqlite"
@@ -134,6 +135,23 @@ def no_file_grows() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which files are open")
+def test_no_file_is_made_outside_the_folder_of_the_database(tmp_path: Path) -> None:
+    """In a container there may be nowhere else to write: SQLite then calls it an I/O error."""
+    rows = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i, zeroblob(1000) FROM n"
+    )
+    with closing(connect(tmp_path / "inquiries.db", "rwc", 1.0)) as connection:
+        connection.execute(f"CREATE TEMP TABLE large AS {rows}")
+        assert [each for each in open_files() if "etilqs" in each.name] == []
+
+
+def open_files() -> Iterator[Path]:
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists them
+            yield number.readlink()
 
 
 async def test_a_file_that_was_deleted_takes_no_more_writes(store: Store, file: Path) -> None:

@@ -134,7 +134,9 @@ def make_folder(path: Path) -> None:
 
 def connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA temp_store = MEMORY")  # in a container often nothing can be written but the data folder
+    return connection
 
 
 def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
