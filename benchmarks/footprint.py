@@ -26,6 +26,7 @@ from benchmarks.growth.points import Texts, started
 from benchmarks.load import closed_loop
 from benchmarks.results_file import write_results
 from benchmarks.servers import inquiry_server
+from inquiry_svc.settings import BatchingSettings
 
 _QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
 _MB: Final = 1_000_000
@@ -46,7 +47,11 @@ def main(starts: int, load_s: float, seed: int) -> None:
         server = started(stack, inquiry_server(settings))
         _wait_until_ready(server.url)
         memory = {"when ready": _memory(server.process)}
-        for connections, requests in ((64, texts.classifies), (64, texts.submits), (512, texts.submits)):
+        for connections, requests in (
+            (64, texts.classifies),
+            (64, texts.submits),
+            (BatchingSettings().places, texts.submits),
+        ):
             load = closed_loop(server.url, requests, connections=connections, duration_s=load_s / 3, warm_up_s=0.0)
             uvloop.run(load)
         memory["after a load"] = _memory(server.process)

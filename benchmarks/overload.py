@@ -33,9 +33,9 @@ from benchmarks.load import Client, closed_loop, connect
 from benchmarks.open_loop import BURST_S
 from benchmarks.results_file import write_results
 from benchmarks.servers import LOAD_CORE, inquiry_server, use_core
+from inquiry_svc.settings import BatchingSettings
 
-_PLACES: Final = 512
-"""Of the service: `[batching] places`."""
+_PLACES: Final = BatchingSettings().places
 _CONNECTIONS: Final = 4 * _PLACES
 """More than there are places, so that it is the service that refuses."""
 _UNLOADED: Final = 0.8
