@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -158,12 +157,16 @@ def _nothing_by_the_clock() -> Iterator[None]:
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    as_shipped, tell_s = repeating._repeat, gate.TELL_S
-    setattr(repeating, "_repeat", never)  # noqa: B010 (of another signature)
-    setattr(gate, "TELL_S", math.inf)  # noqa: B010 (it is final)
-    yield
-    setattr(gate, "TELL_S", tell_s)  # noqa: B010
-    repeating._repeat = as_shipped
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (repeating, "_repeat", never),
+            (gate, "TELL_S", 1e6),
+            (gate, "PATIENCE_S", -1.0),
+            (gate, "TOLD_PER_S", 1e9),
+        ):
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        yield
 
 
 @contextmanager

@@ -4,35 +4,45 @@ It bounds every queue behind it at once. A client who finds no place is told so 
 be made to wait, waits. Those who wait hold at most half of the places, so that uploads never shut the others out.
 
 All places are there for a crowd that comes at once. Where more come than can be served they would stay taken, and
-everybody would wait for as long as that takes: so once somebody was refused, fewer are given, until nearly all of the
-crowd are served.
+everybody would wait for as long as that takes: so once somebody was refused fewer are given, until nobody was for a
+while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
 from inquiry_svc.errors import Overloaded
 from inquiry_svc.metrics import Metrics
 
-_NEARLY_ALL: Final = 7 / 8
-"""Of those who hold the places that are given to a crowd. Where the crowd goes on coming, it is never served so far."""
+_CROWD_S: Final = 0.25
+"""After so long without a refusal it has gone."""
 
 
 class Admission:
-    def __init__(self, places: int, metrics: Metrics, *, when_crowded: int | None = None) -> None:
+    def __init__(
+        self,
+        places: int,
+        metrics: Metrics,
+        *,
+        when_crowded: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`when_crowded` of the places are given while newcomers are refused; None: all of them.
 
         Let it keep every stage busy: what is more only waits.
         """
+        self._clock = clock
         self._for_patient = asyncio.Semaphore(max(1, places // 2))
         self._places = places
         self._when_crowded = min(places, when_crowded or places)
-        self.given = places
-        """So many of them, now, to those who are not patient."""
+        self._refused_at: float | None = None
+        """None: there is no crowd."""
         self._taken = 0
         self._impatient = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -41,14 +51,23 @@ class Admission:
         self._refused = metrics.series(INQUIRIES_REFUSED)
 
     @property
+    def given(self) -> int:
+        """So many of them, now, to those who would wait a moment for one."""
+        return self._when_crowded if self._is_crowded() else self._places
+
+    @property
     def is_empty(self) -> bool:
         """Whether nobody waits for an answer."""
         return not self._taken
 
     @property
     def is_full(self) -> bool:
-        """Whether a newcomer would be refused now."""
-        return self._impatient >= self.given or self._taken >= self._places or bool(self._waiting)
+        """Whether a newcomer would be refused now.
+
+        In a crowd those who wait for a moment would leave none to those who don't, who are given half as many more.
+        """
+        given = self._when_crowded * 3 // 2 if self._is_crowded() else self._places
+        return self._impatient >= given or self._no_place()
 
     async def check(self) -> None:
         """Raise `Overloaded` when a newcomer would be refused now."""
@@ -64,7 +83,7 @@ class Admission:
     def refuse(self) -> None:
         """Count one who is told that there is no place."""
         self._refused.inc()
-        self.given = self._when_crowded
+        self._refused_at = self._clock()
 
     async def enter(self, *, patient: bool) -> None:
         """Take a place, until `leave`. When all are taken: wait if `patient`, else raise `Overloaded` at once."""
@@ -89,9 +108,15 @@ class Admission:
             self._for_patient.release()
         else:
             self._impatient -= 1
-            if self.given < self._places and self._impatient <= self._when_crowded * (1 - _NEARLY_ALL):
-                self.given = self._places
         self._pass_on()
+
+    def _is_crowded(self) -> bool:
+        if self._refused_at is None:
+            return False
+        if self._clock() - self._refused_at < _CROWD_S:
+            return True
+        self._refused_at = None
+        return False
 
     def _no_place(self) -> bool:
         return self._taken >= self._places or bool(self._waiting)

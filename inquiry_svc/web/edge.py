@@ -98,19 +98,23 @@ class Edge:
         return time.perf_counter(), request_id_of(given_id)
 
     def end(
-        self, method: str, endpoint: str, status: int, started: float, caller: ApiKey | None, request_id: str
+        self,
+        method: str,
+        endpoint: str,
+        status: int,
+        started: float,
+        caller: ApiKey | None,
+        request_id: str,
+        *,
+        leaves_line: bool = True,
     ) -> None:
-        """It was answered, or never will be."""
+        """It was answered, or never will be. Without `leaves_line` somebody else tells of it in the log."""
         self._active -= 1
         duration_s = time.perf_counter() - started
         self._measure(method, endpoint, status, duration_s)
-        if status >= self._line_from_status or duration_s > self._line_over_s:
+        if leaves_line and (status >= self._line_from_status or duration_s > self._line_over_s):
             with lines_of(request_id):
                 _leave_line(method, endpoint, status, duration_s, caller)
-
-    def refused(self, method: str, endpoint: str, status: int) -> None:
-        """Measure what was refused at once. It leaves no line of its own."""
-        self._measure(method, endpoint, status, 0.0)
 
     def _measure(self, method: str, endpoint: str, status: int, duration_s: float) -> None:
         self._answered.put((method, endpoint, status, duration_s))

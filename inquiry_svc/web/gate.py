@@ -1,9 +1,16 @@
-"""Refuses at once what would find no place, before its body is checked and with nothing that waits.
+"""Who comes in, who waits a moment for a place, and who is told that there is none.
 
 Through the application a refusal takes two thirds of the instructions of an answer, so that ten times what can be
-served would be seven times the work. What the lane takes is refused here for a small part of that; the rest is refused
-by the handlers. Where there are keys nobody asks for them: who is refused here learns no more than that the service is
-full.
+served would be seven times the work. What the lane takes is refused here for a small part of that, before its body is
+checked; the rest is refused by the handlers. Where there are keys nobody asks for them: who is refused here learns no
+more than that the service is full.
+
+    enter -> a place -> begin
+          -> the line, newest first -> a place -> begin
+                                    -> in vain -> refuse, in turn
+
+The line keeps every stage busy where places come free many at a time. The newest goes first: so those who are served
+have hardly waited, where first come first served would have everybody wait as long as anybody can.
 """
 
 from __future__ import annotations
@@ -12,25 +19,42 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from inquiry_svc.admission import Admission
 from inquiry_svc.errors import Overloaded
-from inquiry_svc.web.problems import ProblemAnswer, problem_answer
+from inquiry_svc.web.problems import problem_answer
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_S: Final = 0.02
+"""So long a place is waited for: one comes free with each batch."""
 _TURN_S: Final = 0.001
 _LONGEST_TURN_S: Final = 0.02
 """Of longer ones as many are told as of this: they would hold up the loop."""
-_TOLD_PER_S: Final = 2_000
+TOLD_PER_S: Final = 2_000
 """To tell one and to read what it sends next takes up to 50 microseconds, most of it the kernel's: a tenth
 of a core for all."""
 TELL_S: Final = 1.0
 _ID_HERE: Final = "id-here"
+
+
+class Caller(Protocol):
+    started: float
+    """When it came, on the clock of `time.perf_counter`."""
+    waits: bool
+    """For a place, or to be told that there is none. Not any more when it has left."""
+
+    def begin(self) -> None:
+        """It has a place, until `let_out`."""
+
+    def give_up(self) -> None:
+        """It will be refused."""
+
+    def refuse(self) -> None:
+        """Tell it so."""
 
 
 class Gate:
@@ -38,48 +62,85 @@ class Gate:
 
     def __init__(self, admission: Admission) -> None:
         self._inside = 0
+        """Who is let in takes its place later, when its turn has come."""
         self._admission = admission
-        self._to_be_told: deque[Callable[[], None]] = deque()
+        self._line: deque[Caller] = deque()
+        self._in_vain: deque[Caller] = deque()
         self._turn: asyncio.Handle | None = None
         self._turn_began = 0.0
+        self._letting_in: asyncio.Handle | None = None
         self._untold = 0
-        self._told_at = 0.0
-        self._problem = problem_answer(Overloaded(""), _ID_HERE)
-        self._before, self._after = self._problem.body.split(_ID_HERE.encode())
+        self._telling: asyncio.Handle | None = None
+        self.refusal = problem_answer(Overloaded(""), _ID_HERE)
+        """What is said to all, but for the body."""
+        self._before, self._after = self.refusal.body.split(_ID_HERE.encode())
 
-    @property
-    def is_shut(self) -> bool:
-        return self._inside >= self._admission.given or self._admission.is_full
+    def enter(self, caller: Caller) -> None:
+        """Have it begin, now or when there is a place, or have it refused."""
+        if not self._is_shut():
+            self._inside += 1
+            caller.begin()
+            return
+        self._line.append(caller)
+        if self._turn is None:
+            self._turn_began = time.monotonic()
+            self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn)
 
-    def let_in(self) -> None:
-        """Count one until it is let out. It takes its place later, when its turn has come."""
+    def let_in(self, caller: Caller) -> None:
+        """Whether there is a place or not."""
         self._inside += 1
+        caller.begin()
 
     def let_out(self) -> None:
-        """It was answered, or never will be."""
+        """One that had begun was answered, or never will be."""
         self._inside -= 1
+        if self._line and self._letting_in is None:
+            self._letting_in = asyncio.get_running_loop().call_soon(self._let_in_more)
 
-    def refusal(self, request_id: str) -> ProblemAnswer:
-        """Counted, and told of with a line of the log a second for all."""
-        self._admission.refuse()
+    def refused(self, request_id: str) -> bytes:
+        """The body of one more refusal, told of with a line of the log a second for all."""
         self._untold += 1
-        now = time.monotonic()
-        if now - self._told_at >= TELL_S:
+        if self._telling is None:
+            self._leave_line()
+        return b"%b%b%b" % (self._before, msgspec.json.encode(request_id)[1:-1], self._after)
+
+    def _leave_line(self) -> None:
+        """Now, and of those who are refused within the next second when it is over."""
+        self._telling = asyncio.get_running_loop().call_later(TELL_S, self._leave_line) if self._untold else None
+        if self._untold:
             logger.warning("refused %d requests: all places are taken", self._untold, extra={"status": 503})
-            self._untold, self._told_at = 0, now
-        body = b"%b%b%b" % (self._before, msgspec.json.encode(request_id)[1:-1], self._after)
-        return msgspec.structs.replace(self._problem, body=body)
+            self._untold = 0
 
-    def have_told(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when it is its turn: at once, unless so many are refused that it would keep us from all else."""
-        self._to_be_told.append(tell)
-        if self._turn is None:
-            self._tell_some()
+    def _is_shut(self) -> bool:
+        return self._inside >= self._admission.given or self._admission.is_full
 
-    def _tell_some(self) -> None:
-        waiting, loop, now = self._to_be_told, asyncio.get_running_loop(), time.monotonic()
-        passed_s = min(now - self._turn_began, _LONGEST_TURN_S)
-        self._turn_began = now
-        self._turn = loop.call_later(_TURN_S, self._tell_some) if waiting else None
-        for _ in range(min(max(1, int(_TOLD_PER_S * passed_s)), len(waiting))):
-            waiting.popleft()()
+    def _let_in_more(self) -> None:
+        self._letting_in = None
+        while self._line and not self._is_shut():
+            caller = self._line.pop()
+            if caller.waits:
+                self.let_in(caller)
+
+    def _take_turn(self) -> None:
+        now = time.monotonic()
+        passed_s, self._turn_began = min(now - self._turn_began, _LONGEST_TURN_S), now
+        self._let_in_more()
+        self._give_up()
+        waiting = self._line or self._in_vain
+        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn) if waiting else None
+        left = max(1, int(TOLD_PER_S * passed_s))
+        while left and self._in_vain:
+            caller = self._in_vain.popleft()
+            if caller.waits:
+                left -= 1
+                caller.refuse()
+
+    def _give_up(self) -> None:
+        """On those who have waited too long."""
+        come_before = time.perf_counter() - PATIENCE_S
+        while self._line and self._line[0].started < come_before:
+            caller = self._line.popleft()
+            if caller.waits:
+                self._admission.refuse()
+                caller.give_up()
+                self._in_vain.append(caller)

@@ -32,7 +32,7 @@ from inquiry_svc.pipeline import Submission
 from inquiry_svc.service import Service
 from inquiry_svc.web import inquiries, schemas
 from inquiry_svc.web.access import Access, Visit
-from inquiry_svc.web.edge import HUNG_UP, Edge, log_unserved, mark, request_id_of
+from inquiry_svc.web.edge import HUNG_UP, Edge, log_unserved, mark
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.gate import Gate
 from inquiry_svc.web.heads import Asking, Head
@@ -92,34 +92,24 @@ class Lane:
         self.edge = edge
         self.access = access
         self.gate = Gate(service.admission)
+        refusal = self.gate.refusal
+        self.refused_head = _with(_head_of(refusal.status, PROBLEM), refusal.headers)
 
     def takes(self, head: Head[Plain | None]) -> Plain | None:
         """What is asked for; None where it must go the plain way. Nothing happens yet."""
         return head.asked if head.end - head.body_at <= MAX_BODY_BYTES else None
 
-    @property
-    def is_shut(self) -> bool:
-        """Whether there is no place for whoever comes now."""
-        return self.gate.is_shut and not self.service.stopping
-
-    def refusal(self, plain: Plain) -> bytes:
-        """The bytes of the answer to what finds no place."""
-        endpoint, request_id = plain.endpoint, request_id_of(plain.request_id)
-        refused = self.gate.refusal(request_id)
-        self.edge.refused(endpoint.method, endpoint.path, refused.status)
-        return _whole(_head_of(refused.status, PROBLEM), refused.headers, request_id, refused.body)
-
     def answering(self, plain: Plain, body: bytes, tell: Tell, peer: Peer) -> Answering:
         """Its request has begun; it is for the caller to have it go on."""
-        self.gate.let_in()
         started, request_id = self.edge.begin(plain.request_id)
         return Answering(self, plain, body, tell, peer, started, request_id)
 
 
 class Answering(msgspec.Struct, eq=False):
-    """One request, from its being taken to its answer. `tell` is called once: in `begin` or later.
+    """One request, from its being taken to its answer. `tell` is called once: in `enter` or later.
 
-    Only who calls is asked in a task, and only where there are keys. The rest waits for its batches, which tell it.
+    It waits for a place first, where all are taken. Only who calls is asked in a task, and only where there are keys.
+    The rest waits for its batches, which tell it.
     """
 
     lane: Lane
@@ -132,17 +122,41 @@ class Answering(msgspec.Struct, eq=False):
     visit: Visit | None = None
     """None where nobody asks who calls."""
     work: asyncio.Task[Any] | Waiting[Any, Any] | None = None
+    waits: bool = True
+    """For a place."""
+
+    def enter(self) -> None:
+        if self.lane.service.stopping:
+            self.lane.gate.let_in(self)
+        else:
+            self.lane.gate.enter(self)
 
     def begin(self) -> None:
+        self.waits = False
         if self.lane.access is None:
             self._handle()
         else:
             self.visit = Visit()
             self._have_done(self._admitted(self.lane.access, self.visit), self._handle_admitted)
 
+    def give_up(self) -> None:
+        self.body = b""
+
+    def refuse(self) -> None:
+        """There is no place for it. Nothing happens where it waits for none."""
+        if self.waits:
+            self.waits = False
+            gate = self.lane.gate
+            self._ended_outside(gate.refusal.status)
+            self.tell(_whole(self.lane.refused_head, self.request_id, gate.refused(self.request_id)), False)
+
     def cancel(self) -> None:
         """Nobody waits for the answer any more, or nobody shall."""
-        if self.work is not None:
+        if self.waits:
+            self.waits = False
+            self._ended_outside(HUNG_UP)
+            self.tell(b"", True)
+        elif self.work is not None:
             self.work.cancel()
 
     async def _admitted(self, access: Access, visit: Visit) -> None:
@@ -204,7 +218,13 @@ class Answering(msgspec.Struct, eq=False):
             lane.access.say_quota(visit, more := dict(more))
         if closes:
             more = {**more, "Connection": "close"}
-        self.tell(_whole(head, more, self.request_id, body), closes)
+        self.tell(_whole(_with(head, more), self.request_id, body), closes)
+
+    def _ended_outside(self, status: int) -> None:
+        endpoint = self.plain.endpoint
+        self.lane.edge.end(
+            endpoint.method, endpoint.path, status, self.started, None, self.request_id, leaves_line=status == HUNG_UP
+        )
 
 
 def _answer_to(found: Prediction | Submission) -> tuple[int, schemas.Outgoing, inquiries.Headers]:
@@ -220,11 +240,12 @@ def _result_of(task: asyncio.Task[T]) -> T | BaseException:
     return task.exception() or task.result()
 
 
-def _whole(head: str, more: Mapping[str, str], request_id: str, body: bytes) -> bytes:
-    """An answer, of which `more` is what its head has beside what `_head_of` gives."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in more.items()]) if more else ""
-    own = f"{head}{lines}X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n{_date()}\r\n"
-    return own.encode() + body
+def _whole(head: str, request_id: str, body: bytes) -> bytes:
+    return f"{head}X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n{_date()}\r\n".encode() + body
+
+
+def _with(head: str, more: Mapping[str, str]) -> str:
+    return head + "".join([f"{name}: {value}\r\n" for name, value in more.items()]) if more else head
 
 
 @cache

@@ -41,7 +41,6 @@ class HttpProtocol(web.RequestHandler):
         "_left",
         "_receipt",
         "_receipts",
-        "_refusal",
         "_writing_paused",
     )
 
@@ -55,8 +54,6 @@ class HttpProtocol(web.RequestHandler):
         self._answering: Answering | None = None
         self._answered: asyncio.Event | None = None
         """Set then; there only where somebody waits for it."""
-        self._refusal: bytes | None = None
-        """What the lane says when its turn has come."""
         self._later = b""
         """Came before the lane had answered what was sent before it."""
         self._left: int | None = None
@@ -75,7 +72,7 @@ class HttpProtocol(web.RequestHandler):
             receipt.waiting_for, receipt.since = "header", self._loop.time()
         if lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
             super().data_received(data)
-        elif self._answering is not None or self._refusal is not None:
+        elif self._answering is not None:
             self._later += data
             self._pause_reading(True)
         elif self._left is not None:
@@ -86,12 +83,8 @@ class HttpProtocol(web.RequestHandler):
             self._go_on_plainly(head.end - len(data), data)
         else:
             receipt.waiting_for = "answer"
-            if lane.is_shut:
-                self._refusal = lane.refusal(plain)
-                lane.gate.have_told(self._tell_refusal)
-            else:
-                self._answering = lane.answering(plain, data[head.body_at :], self._end_with, self.peername)
-                self._answering.begin()
+            self._answering = lane.answering(plain, data[head.body_at :], self._end_with, self.peername)
+            self._answering.enter()
 
     def _go_on_plainly(self, left: int, data: bytes) -> None:
         self._left = left
@@ -108,12 +101,6 @@ class HttpProtocol(web.RequestHandler):
         return finished
 
     # The lane
-
-    def _tell_refusal(self) -> None:
-        """Once: the gate asks for it in turn, a stop may come first."""
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None:
-            self._end_with(refusal, False)
 
     def _end_with(self, answer: bytes, closes: bool) -> None:
         self._answering = None
@@ -142,13 +129,13 @@ class HttpProtocol(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         """Close what is idle. aiohttp knows of nothing that the lane has taken."""
-        if self._answering is not None or self._refusal is not None:
+        if self._answering is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._receipts.closed(self)
-        self._lane = self._refusal = None
+        self._lane = None
         if self._answering is not None:
             self._answering.cancel()
         super().connection_lost(exc)
@@ -168,7 +155,8 @@ class HttpProtocol(web.RequestHandler):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Answer what was taken, as aiohttp does: it may take so long, and once more when it is broken off."""
-        self._tell_refusal()
+        if self._answering is not None:
+            self._answering.refuse()
         for _ in range(2):
             if self._answering is not None:
                 self._answered = asyncio.Event()

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from inquiry_svc.catalogue import HTTP_REQUESTS, INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
+from inquiry_svc.catalogue import HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
 from inquiry_svc.testing.running import Running, running_service
+from inquiry_svc.web import gate
 
 PLACES: Final = 4
 SUBMIT: Final = "/api/v1/inquiries/submit"
@@ -137,6 +138,56 @@ async def test_requests_that_come_together_are_all_answered_and_in_their_order(r
         empty(running)
         status, headers, _ = await connection.ask(requests[4][20:])
         assert (status, headers["X-Request-ID"]) == (201, "4")
+
+
+async def until_active(running: Running, count: int) -> None:
+    active = running.service.metrics.series(HTTP_REQUESTS_ACTIVE)
+    async with asyncio.timeout(30):
+        while active.value != count:  # noqa: ASYNC110 (a gauge has no event)
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PATIENCE_S", 60.0)
+
+
+@pytest.mark.usefixtures("patience")
+async def test_who_finds_no_place_is_served_when_one_comes_free(running: Running) -> None:
+    await fill(running)
+    async with Connection(running) as connection:
+        connection.writer.write(head() + BODY)
+        await until_active(running, 1)
+        running.service.admission.leave(patient=False)
+        assert (await connection.answer())[0] == 201
+    assert running.service.metrics.series(INQUIRIES_REFUSED).value == 0
+
+
+@pytest.mark.usefixtures("patience")
+async def test_who_leaves_while_it_waits_for_a_place_takes_none_and_is_counted_as_gone(running: Running) -> None:
+    await fill(running)
+    async with Connection(running) as connection:
+        connection.writer.write(head() + BODY)
+        await until_active(running, 1)
+    await until_active(running, 0)
+    metrics = running.service.metrics
+    metrics.snapshot()
+    assert metrics.series(HTTP_REQUESTS, method="POST", endpoint=SUBMIT, status="499").value == 1
+    empty(running)
+    async with Connection(running) as connection:
+        assert (await connection.ask(head() + BODY))[0] == 201
+    assert metrics.series(INQUIRIES_IN_FLIGHT).value == 0
+
+
+@pytest.mark.usefixtures("patience")
+async def test_who_waits_for_a_place_when_the_service_stops_is_refused_then() -> None:
+    async with running_service({"batching.places": PLACES}) as running:
+        await fill(running)
+        connection = await Connection(running).__aenter__()
+        connection.writer.write(head() + BODY)
+        await until_active(running, 1)
+    assert (await connection.answer())[0] == 503
+    connection.writer.close()
 
 
 async def test_who_sends_half_a_head_can_not_hide_a_request_in_the_rest(running: Running) -> None:

@@ -123,22 +123,27 @@ async def test_no_place_is_lost_however_its_holder_leaves() -> None:
     await asyncio.gather(*holders)
 
 
-async def test_once_somebody_was_refused_fewer_are_let_in_until_nearly_all_are_served() -> None:
-    admission = Admission(100, Metrics(OWN_METRICS), when_crowded=16)
+async def test_once_somebody_was_refused_fewer_are_let_in_until_nobody_was_for_a_while() -> None:
+    now = 0.0
+    admission = Admission(100, Metrics(OWN_METRICS), when_crowded=16, clock=lambda: now)
     for _ in range(100):
         await admission.enter(patient=False)
     with pytest.raises(Overloaded):
         await admission.enter(patient=False)
-    for _ in range(84):
+    assert admission.given == 16
+    for _ in range(76):
         admission.leave(patient=False)
-    assert admission.is_full, "16 are inside"
+    assert admission.is_full, "24 are inside, half as many again as those who would wait are given"
     admission.leave(patient=False)
     await admission.enter(patient=False)
+    now = 0.2
     with pytest.raises(Overloaded):
         admission.require_place()
-    for _ in range(14):
-        admission.leave(patient=False)
-    for _ in range(98):
+    now = 0.4
+    assert admission.given == 16
+    now = 0.5
+    assert admission.given == 100
+    for _ in range(76):
         await admission.enter(patient=False)
     assert admission.is_full
 
