@@ -2,8 +2,8 @@
 
     python -m benchmarks.models
 
-One process on one core, an open-loop load at a share of what it can do, texts of the corpus, no cache. The windows of
-all cases take turns, so compare within a round: the ratios are medians over the rounds.
+One process on one core, an open-loop load at a share of what it can do, texts of the corpus, no cache. Beside each
+window in which something goes on there is a quiet one: see `pairs`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -24,14 +25,14 @@ import click
 import uvloop
 
 from benchmarks.__main__ import CORPUS
-from benchmarks.load import closed_loop, request_bytes
-from benchmarks.open_loop import open_loop
+from benchmarks.load import request_bytes
+from benchmarks.pairs import Pair, measured_pair, p99_ratios
 from benchmarks.results_file import write_results
 from benchmarks.servers import LOAD_CORE, inquiry_server, use_core
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.models.registry import Alias, Reference, Registry
-from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL, XgboostSettings
-from inquiry_svc_plugins.classifiers.xgboost.making import make
+from inquiry_svc_plugins.classifiers import minilm, xgboost
+from inquiry_svc_plugins.classifiers.xgboost.model import overall_digest
 
 EVERY_S: Final = 2.0
 _FOLLOWED_S: Final = 2.5
@@ -46,9 +47,9 @@ Case: TypeAlias = Callable[[Registry, Sequence[Reference]], AbstractAsyncContext
 
 
 @click.command()
-@click.option("--rounds", default=8, show_default=True)
+@click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=2))
 @click.option("--seconds", "window_s", default=8.0, show_default=True, help="Of each window.")
-@click.option("--load", default=0.8, show_default=True, help="As a share of what the service can do.")
+@click.option("--load", default=0.8, show_default=True, help="As a share of what the service can do at that moment.")
 @click.option("--seed", default=1, show_default=True)
 def main(rounds: int, window_s: float, load: float, seed: int) -> None:
     """Measure, print, and write `results/models.json`."""
@@ -57,19 +58,25 @@ def main(rounds: int, window_s: float, load: float, seed: int) -> None:
         registry = Registry(Path(folder))
         models = some_models(registry)
         with inquiry_server(_LENIENT, data_dir=folder) as url:
-            rate_per_s, windows = uvloop.run(_measured(url, registry, models, rounds, window_s, load, seed))
-    quiet = windows["quiet"]
-    found = {
-        name: {
-            "p50_ms": round(median(p50 for p50, _ in seen), 2),
-            "p99_ms": round(median(p99 for _, p99 in seen), 2),
-            "p99_of_quiet": round(median(p99 / before for (_, p99), (_, before) in zip(seen, quiet, strict=True)), 3),
-        }
-        for name, seen in windows.items()
-    }
-    write_results("models", seed=seed, load=load, requests_per_s=round(rate_per_s), rounds=rounds, cases=found)
+            pairs = uvloop.run(_measured(url, registry, models, rounds, window_s, load, seed))
+    found = {name: _told(of_case) for name, of_case in pairs.items()}
+    write_results("models", seed=seed, load=load, rounds=rounds, seconds=window_s, cases=found)
     for name, figures in found.items():
-        click.echo(f"{name:11}" + "".join(f"{key:>14} {value:8.2f}" for key, value in figures.items()))
+        click.echo(f"{name:11}" + "".join(f"{key:>17} {value}" for key, value in figures.items()))
+
+
+def _told(pairs: Sequence[Pair]) -> Mapping[str, Any]:
+    """Medians over the pairs."""
+    lower, middle, upper = p99_ratios(pairs)
+    return {
+        "requests_per_s": round(median(pair.requests_per_s for pair in pairs)),
+        "quiet_p50_ms": round(median(pair.quiet.p50_ms for pair in pairs), 2),
+        "p50_ms": round(median(pair.busy.p50_ms for pair in pairs), 2),
+        "quiet_p99_ms": round(median(pair.quiet.p99_ms for pair in pairs), 2),
+        "p99_ms": round(median(pair.busy.p99_ms for pair in pairs), 2),
+        "p99_of_quiet": round(middle, 3),
+        "quartiles": [round(lower, 3), round(upper, 3)],
+    }
 
 
 async def _measured(
@@ -80,8 +87,7 @@ async def _measured(
     window_s: float,
     load: float,
     seed: int,
-) -> tuple[float, Mapping[str, list[tuple[float, float]]]]:
-    """The rate, and of each case each window's p50 and p99 in milliseconds."""
+) -> Mapping[str, Sequence[Pair]]:
     dice = random.Random(seed)
     rows = dice.sample(read_labelled(sorted(CORPUS.glob("*.jsonl"))), 1000)
     requests = [
@@ -90,46 +96,53 @@ async def _measured(
         )
         for row in rows
     ]
-    capacity = await closed_loop(url, requests, connections=64, duration_s=4.0, warm_up_s=1.0)
-    rate_per_s = load * capacity.requests_per_s
-    windows: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
+    pairs: dict[str, list[Pair]] = {name: [] for name in CASES}
     with click.progressbar(length=rounds * len(CASES), label="Measuring") as bar:
-        for _ in range(rounds):
+        for number in range(rounds):
             for name, case in CASES.items():
-                async with case(registry, models):
-                    found = await open_loop(url, requests, rate_per_s=rate_per_s, duration_s=window_s, dice=dice)
-                found.sort()
-                windows[name].append((found[len(found) // 2] * 1000, found[int(len(found) * 0.99)] * 1000))
+                pair = await measured_pair(
+                    url,
+                    requests,
+                    partial(case, registry, models),
+                    load=load,
+                    window_s=window_s,
+                    quiet_first=number % 2 == 0,
+                    dice=dice,
+                )
+                pairs[name].append(pair)
                 bar.update(1)
-    return rate_per_s, windows
+    return pairs
 
 
-def some_models(registry: Registry) -> Sequence[Reference]:
-    """The packaged one, and two that learnt from little: nearly as large, and with other answers."""
+def some_models(registry: Registry, classifier: str = "xgboost") -> Sequence[Reference]:
+    """The packaged one three times, each with other thresholds of review: as much to read, and no two are the same."""
+    packaged = {"xgboost": xgboost, "minilm": minilm}[classifier].PACKAGED_MODEL
     found = []
-    for number in range(3):
+    for number in range(1, 4):
         with registry.incoming() as folder:
-            if number == 0:
-                shutil.copytree(PACKAGED_MODEL, folder, dirs_exist_ok=True)
-            else:
-                files = sorted(CORPUS.glob("*.jsonl"))[number : number + 3]
-                rows = [row for file in files for row in read_labelled([file])[:60]]
-                make(XgboostSettings(), rows, folder, lambda done, of: None)
-            reference = Reference("xgboost", json.loads((folder / "manifest.json").read_bytes())["digest"])
-            registry.take_in(folder, reference)
-            found.append(reference)
+            shutil.copytree(packaged, folder, dirs_exist_ok=True)
+            manifest = json.loads((folder / "manifest.json").read_bytes())
+            below = manifest["review"]["below_confidence"]
+            below.update({category: share * (1 - number / 100) for category, share in below.items()})
+            manifest["digest"] = _digest(classifier, manifest)
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+            found.append(Reference(classifier, manifest["digest"]))
+            registry.take_in(folder, found[-1])
     return found
 
 
-@asynccontextmanager
-async def _quiet(registry: Registry, models: Sequence[Reference]) -> AsyncIterator[None]:
-    await asyncio.sleep(_FOLLOWED_S)
-    yield
+def _digest(classifier: str, manifest: Mapping[str, Any]) -> str:
+    files, below = manifest["files"], manifest["review"]["below_confidence"]
+    if classifier == "minilm":
+        from inquiry_svc_plugins.classifiers.minilm.model import overall_digest as digest_of_minilm  # needs an extra
+
+        return digest_of_minilm(manifest["format"], files, manifest["encoder"], below)
+    return overall_digest(manifest["format"], files, below)
 
 
 @asynccontextmanager
 async def swapping(registry: Registry, models: Sequence[Reference]) -> AsyncIterator[None]:
-    """Each of these is the champion in turn, for 2 s, while open; then the built-in one.
+    """Each of these is the champion in turn, for 2 s, while open; then the built-in one, everywhere.
 
     Of three each is read anew each time: only the champion before stays open.
     """
@@ -150,6 +163,7 @@ async def swapping(registry: Registry, models: Sequence[Reference]) -> AsyncIter
         finally:
             done.set()
     registry.promote(None, "champion", **_WHO)
+    await asyncio.sleep(_FOLLOWED_S)
 
 
 def _going_back(registry: Registry, models: Sequence[Reference]) -> AbstractAsyncContextManager[None]:
@@ -163,12 +177,12 @@ def _as(alias: Alias) -> Case:
         await asyncio.sleep(_FOLLOWED_S)
         yield
         registry.roll_back(alias, who="benchmark", why="")
+        await asyncio.sleep(_FOLLOWED_S)
 
     return case
 
 
 CASES: Final[Mapping[str, Case]] = {
-    "quiet": _quiet,
     "swapping": swapping,
     "going back": _going_back,
     "shadow": _as("shadow"),

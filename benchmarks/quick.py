@@ -23,7 +23,7 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "benchmarks.stores": ("--repeats", "1", "--seconds", "0.2"),
     "benchmarks.metrics_cost": ("--seconds", "2"),
     "benchmarks.tracing_cost": ("--rounds", "2", "--seconds", "0.5"),
-    "benchmarks.models": ("--rounds", "1", "--seconds", "1"),
+    "benchmarks.models": ("--rounds", "2", "--seconds", "1"),
     "benchmarks.scoring": ("--lines", "2000", "--rounds", "1"),
     "benchmarks.peers": ("--repeats", "1", "--seconds", "1", "--connections", "64"),
 }
