@@ -21,7 +21,7 @@ async def serve(port: int) -> None:
     app.router.add_post("/", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_port=True)  # several may share it
     await site.start()
     print(f"serving on http://127.0.0.1:{runner.addresses[0][1]}", file=sys.stderr, flush=True)
     await asyncio.Event().wait()

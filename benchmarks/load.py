@@ -6,6 +6,7 @@ It speaks just enough HTTP/1.1 to be several times quicker than the servers that
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +31,18 @@ def request_bytes(path: str, body: bytes) -> bytes:
 
 
 async def closed_loop(
-    url: str, requests: Sequence[bytes], *, connections: int, duration_s: float, warm_up_s: float
+    url: str,
+    requests: Sequence[bytes],
+    *,
+    connections: int,
+    duration_s: float,
+    warm_up_s: float,
+    opened: Sequence[socket.socket] = (),
 ) -> Figures:
-    """Send the requests in turn, again and again. Raises `RuntimeError` for any answer that is not 2xx."""
+    """Send the requests in turn, again and again. Raises `RuntimeError` for any answer that is not 2xx.
+
+    `opened` are connections to begin with, in the place of new ones.
+    """
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     start = time.perf_counter() + warm_up_s
@@ -42,8 +52,11 @@ async def closed_loop(
         _Caller(requests, place * len(requests) // connections, start, stop, latencies_s, loop.create_future())
         for place in range(connections)
     ]
-    for client in clients:
+    for client, end in zip(clients, opened, strict=False):
+        await take_over(client, end)
+    for client in clients[len(opened) :]:
         await connect(client, parts.hostname or "", parts.port or 80)
+    await asyncio.wait([client.done for client in clients])
     await asyncio.gather(*(client.done for client in clients))
     latencies_s.sort()
     return Figures(
@@ -56,6 +69,10 @@ async def closed_loop(
 
 async def connect(client: asyncio.Protocol, host: str, port: int) -> None:
     await asyncio.get_running_loop().create_connection(lambda: client, host, port)
+
+
+async def take_over(client: asyncio.Protocol, opened: socket.socket) -> None:
+    await asyncio.get_running_loop().create_connection(lambda: client, sock=opened)
 
 
 class Client(asyncio.Protocol):

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Final
+
+import psutil
 
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
@@ -25,9 +27,18 @@ def use_cores(cores: Collection[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+def keep_on(process: psutil.Process, cores: Collection[int]) -> None:
+    """Keep another process on these: each thread that there is; later ones inherit it."""
+    if (os.cpu_count() or 1) > 1 and hasattr(os, "sched_setaffinity"):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, cores)
+
+
 @contextmanager
-def constant_server() -> Iterator[str]:
-    with serving([sys.executable, "-m", "benchmarks.constant"], {}) as url:
+def constant_server(port: int = 0, *, core: int = SERVER_CORE) -> Iterator[str]:
+    """Several may share a port."""
+    with serving([sys.executable, "-m", "benchmarks.constant", str(port)], {}, {core}) as url:
         yield url
 
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.growth                       # all of it, and the page growth.md
     python -m benchmarks.growth --rows 10000000       # with so many more rows in the largest store
-    python -m benchmarks.growth --only watchers       # one question; the others' figures are kept
+    python -m benchmarks.growth --only workers        # one question; the others' figures are kept
 
-Each server is a process on one core and the load generator on another. The points of a plot take turns, `repeats`
-times; medians are drawn, and of the CPU time the least, since what else the machine does can only add.
+Each server is a process on one core and the load generator on another, but for workers (`workers`). The points of a
+plot take turns, `repeats` times; medians are drawn, and of the CPU time the least, since what else the machine does can
+only add. With BENCH_RESULTS=folder/results page and pictures are in `folder`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from statistics import median
 from typing import Any, Final, TypeAlias
 
 import click
-import uvloop
 
-from benchmarks.growth import points
+from benchmarks.growth import points, workers
 from benchmarks.growth.page import write_page
 from benchmarks.growth.points import Point, Texts
-from benchmarks.load import Figures, closed_loop
+from benchmarks.load import Figures
 from benchmarks.results_file import RESULTS, write_results
 from benchmarks.servers import LOAD_CORE, use_core
 
@@ -33,7 +33,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "length": points.length,
     "batch": points.batch,
     "watchers": points.watchers,
-    "workers": points.workers,
+    "workers": workers.workers,
     "series": points.series,
 }
 ROWS: Final = (10_000, 100_000, 1_000_000)
@@ -96,11 +96,8 @@ def _measured(question: str, asked: Sequence[Point], repeats: int, duration_s: f
 def _figures(point: Point, duration_s: float) -> tuple[Figures, float] | None:
     """And the microseconds of the server's CPU for a request. None where it takes longer than the service waits."""
     before_s = point.server.cpu_s()
-    load = closed_loop(
-        point.server.url, point.requests, connections=point.connections, duration_s=duration_s, warm_up_s=0.0
-    )
     try:
-        figures = uvloop.run(load)
+        figures = point.server.asked(point.requests, point.connections, duration_s)
     except IndexError:  # not one answer in that time
         return _figures(point, duration_s * 4)
     except RuntimeError as error:

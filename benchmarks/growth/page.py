@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -15,7 +14,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-_ROOM: Final = Path(__file__).parents[1]
+from benchmarks.results_file import RESULTS
+
+_ROOM: Final = RESULTS.parent
 _COLOURS: Final = ("#0b6e4f", "#d98c1f", "#3b7dd8", "#8e44ad", "#c0392b", "#8a8a8a")
 _PANELS: Final = {
     "requests_per_s": "requests/s",
@@ -25,8 +26,8 @@ _PANELS: Final = {
 _HEAD: Final = """# How cost grows
 
 Written by `python -m benchmarks.growth`; the figures are in [results/growth.json](results/growth.json). Each server is
-a process on one core, the load another; the texts are the corpus, the cache is off, a closed loop asks. On {date},
-{machine}, Python {python}, commit {commit}; medians of {repeats} turns of {seconds:g} s,
+a process on one core, the load another, but for workers; the texts are the corpus, the cache is off, a closed loop
+asks. On {date}, {machine}, Python {python}, commit {commit}; medians of {repeats} turns of {seconds:g} s,
 and the least CPU time of them. Requests/s and p99 are as good as the machine was quiet; what else it does can only add
 to the CPU time, of which the least is the figure to trust.
 """
@@ -81,9 +82,11 @@ watch four events each: 2,200 for each call, in a straight line.""",
         "Workers",
         "workers",
         """\
-Each worker has a core, and the load generator has a third where there is one; on two cores it takes its share from
-the workers, so a second one can't double anything. Submits gain less: all workers write one SQLite file, which has one
-writer at a time. For more submits from more workers there is PostgreSQL.""",
+With the core that it takes: one worker shares a core with its load generator, two are the same on two cores, with half
+of the 128 connections each, so the load costs either alike. PostgreSQL has its processes on these cores too. From four
+cores on the generators have two of their own, and PostgreSQL whatever is free. The constant answer is two processes
+that share nothing but the machine: less than twice as much of it is the machine's doing. All workers write one SQLite
+file, which has one writer at a time, so its submits gain less; PostgreSQL has several.""",
         log=False,
     ),
     "series": Plot(

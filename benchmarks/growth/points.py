@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import sqlite3
 import sys
@@ -14,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psutil
+import uvloop
 
 from benchmarks.__main__ import CORPUS, ROOT
-from benchmarks.load import request_bytes
-from benchmarks.servers import SERVER_CORE, constant_server, inquiry_server, serving
+from benchmarks.load import Figures, closed_loop, request_bytes
+from benchmarks.servers import constant_server, inquiry_server, serving
 from inquiry_svc.contracts import Host
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.metrics import Metrics
@@ -30,19 +30,31 @@ from tests.servers.postgres import PostgresServer, postgres_server
 
 _CLASSIFY: Final = "/api/v1/inquiries/classify"
 _SUBMIT: Final = "/api/v1/inquiries/submit"
-_QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
+QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
 _POSTGRES_ROWS: Final = ROOT / "tests/plugins/million_inquiries.sql"
 _SQLITE_ROWS: Final = Path(__file__).parent / "many_inquiries.sql"
 
 
+class Asked(Protocol):
+    def cpu_s(self) -> float:
+        """So far, of all its processes; not of its database's."""
+
+    def asked(self, requests: Sequence[bytes], connections: int, duration_s: float) -> Figures:
+        """Raises `RuntimeError` for any answer that is not 2xx."""
+
+
 @dataclass(frozen=True, slots=True)
-class Server:
+class Server(Asked):
     url: str
     process: psutil.Process
 
     def cpu_s(self) -> float:
-        """So far, with its workers'; not its database's."""
         return sum(sum(each.cpu_times()[:2]) for each in [self.process, *self.process.children(recursive=True)])
+
+    def asked(self, requests: Sequence[bytes], connections: int, duration_s: float) -> Figures:
+        """What this process, its one load generator, finds."""
+        load = closed_loop(self.url, requests, connections=connections, duration_s=duration_s, warm_up_s=0.0)
+        return uvloop.run(load)
 
 
 def started(stack: ExitStack, server: AbstractContextManager[str]) -> Server:
@@ -57,7 +69,7 @@ class Point:
     plot: str
     line: str
     x: int
-    server: Server
+    server: Asked
     requests: Sequence[bytes]
     connections: int = 64
 
@@ -71,6 +83,7 @@ class Texts:
         self._bodies = [{"subject": text.subject, "body": text.body} for text in texts]
         self._all = " ".join(text.body for text in texts).encode("ascii", "replace").decode()
         self.classifies = [_posted(_CLASSIFY, body) for body in self._bodies]
+        self.constants = [_posted("/", body) for body in self._bodies]
         self.submits = [_posted(_SUBMIT, {**body, "sender_email": "ana@example.org"}) for body in self._bodies]
 
     def of_length(self, characters: int) -> list[bytes]:
@@ -91,16 +104,15 @@ def _got(path: str) -> list[bytes]:
 
 def connections(stack: ExitStack, texts: Texts) -> Iterator[Point]:
     constant = started(stack, constant_server())
-    service = started(stack, inquiry_server({**_QUIET, "INQUIRY_BATCHING__PLACES": "2048"}))
-    constants = [each.replace(_CLASSIFY.encode(), b"/", 1) for each in texts.classifies]
+    service = started(stack, inquiry_server({**QUIET, "INQUIRY_BATCHING__PLACES": "2048"}))
     for number in (1, 4, 16, 64, 256, 1_024):
-        yield Point("connections", "constant answer", number, constant, constants, number)
+        yield Point("connections", "constant answer", number, constant, texts.constants, number)
         yield Point("connections", "classify", number, service, texts.classifies, number)
         yield Point("connections", "submit, SQLite", number, service, texts.submits, number)
 
 
 def length(stack: ExitStack, texts: Texts) -> Iterator[Point]:
-    service = started(stack, inquiry_server(_QUIET))
+    service = started(stack, inquiry_server(QUIET))
     for characters in (50, 150, 500, 1_500, 5_000, 10_000):
         requests = texts.of_length(characters)
         yield Point("length", "classify, 64 connections", characters, service, requests)
@@ -109,7 +121,7 @@ def length(stack: ExitStack, texts: Texts) -> Iterator[Point]:
 
 def batch(stack: ExitStack, texts: Texts) -> Iterator[Point]:
     for most in (1, 4, 16, 64, 256):
-        service = started(stack, inquiry_server({**_QUIET, "INQUIRY_BATCHING__MAX_BATCH": str(most)}))
+        service = started(stack, inquiry_server({**QUIET, "INQUIRY_BATCHING__MAX_BATCH": str(most)}))
         yield Point("batch", "classify", most, service, texts.classifies, 256)
         yield Point("batch", "submit, SQLite", most, service, texts.submits, 256)
 
@@ -120,16 +132,6 @@ def watchers(stack: ExitStack, texts: Texts) -> Iterator[Point]:
         yield Point("watchers", "classify, 64 connections", number, service, texts.classifies)
         yield Point("watchers", "submit, 64 connections", number, service, texts.submits)
         yield Point("watchers", "submit, 1 connection", number, service, texts.submits, 1)
-
-
-def workers(stack: ExitStack, texts: Texts) -> Iterator[Point]:
-    """A core for each, and one for the load where there is a third."""
-    cores = (SERVER_CORE, 2) if (os.cpu_count() or 1) > 2 else (0, 1)
-    for number in (1, 2):
-        environment = {**_QUIET, "INQUIRY_SERVER__WORKERS": str(number)}
-        service = started(stack, inquiry_server(environment, cores=cores))
-        yield Point("workers", "classify", number, service, texts.classifies)
-        yield Point("workers", "submit, SQLite", number, service, texts.submits)
 
 
 def series(stack: ExitStack, texts: Texts) -> Iterator[Point]:
@@ -151,9 +153,12 @@ def rows(stack: ExitStack, texts: Texts, counts: Sequence[int]) -> Iterator[Poin
         _fill_postgres(postgres, f"rows_{count}", count, now)
         asyncio.run(_count_hours(open_sqlite(SqliteSettings(), Host(filled, Metrics()))))
         asyncio.run(_count_hours(open_postgres(PostgresSettings(url), Host(filled, Metrics()))))
-        on_postgres = {"INQUIRY_STORE__PROVIDER": "postgres", "INQUIRY_STORE__POSTGRES__URL": url}
-        yield from _of_store("SQLite", started(stack, inquiry_server(_QUIET, data_dir=str(filled))), count, texts)
-        yield from _of_store("PostgreSQL", started(stack, inquiry_server({**_QUIET, **on_postgres})), count, texts)
+        yield from _of_store("SQLite", started(stack, inquiry_server(QUIET, data_dir=str(filled))), count, texts)
+        yield from _of_store("PostgreSQL", started(stack, inquiry_server(on_postgres(url))), count, texts)
+
+
+def on_postgres(url: str) -> dict[str, str]:
+    return {**QUIET, "INQUIRY_STORE__PROVIDER": "postgres", "INQUIRY_STORE__POSTGRES__URL": url}
 
 
 def _of_store(store: str, service: Server, count: int, texts: Texts) -> Iterator[Point]:

@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.peers.catalogue import VENVS, Server
 from benchmarks.peers.predictors import VARIABLE
-from benchmarks.servers import SERVER_CORE
+from benchmarks.servers import SERVER_CORE, keep_on
 from inquiry_svc.inquiries import Text
 from tests.servers import free_port
 
@@ -57,12 +57,8 @@ class Running:
         return sum(each.cpu_times().user + each.cpu_times().system for each in self.tree())
 
     def use_core(self, core: int) -> None:
-        """Each thread that there is; later ones inherit it."""
-        if (os.cpu_count() or 1) > 1:
-            for each in self.tree():
-                for thread in each.threads():
-                    with suppress(ProcessLookupError):
-                        os.sched_setaffinity(thread.id, {core})
+        for each in self.tree():
+            keep_on(each, {core})
 
 
 @contextmanager
