@@ -124,7 +124,7 @@ class SmallDisk:
     async def _open(self, settings: object, host: Host) -> AsyncIterator[Store]:
         path = host.data_dir / "inquiries.sqlite3"
         self.writer, *readers = open_database(path, 1.0, 1)
-        store = SqliteStore(path, self.writer, readers)
+        store = SqliteStore(path, self.writer, readers, 1.0)
         try:
             yield store
         finally:

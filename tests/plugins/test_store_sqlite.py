@@ -251,6 +251,26 @@ async def test_a_file_that_another_program_holds_is_refused(tmp_path: Path, file
         assert "is locked by another program" in await refused(tmp_path)
 
 
+async def test_a_lock_that_another_has_is_asked_for_again_and_again(file: Path) -> None:
+    """And SQLite, which would sleep longer and longer in between, does not wait by itself."""
+    from inquiry_svc_plugins.stores.sqlite.database import open_database, transaction
+
+    writer, reader = open_database(file, busy_timeout_s=0.05, readers=1)
+    asked: list[str] = []
+    with closing(writer), closing(reader), closing(sqlite3.connect(file, isolation_level=None)) as other:
+        assert writer.execute("PRAGMA busy_timeout").fetchone() == (0,)
+        other.execute("BEGIN IMMEDIATE")
+
+        def let_go_at_last(statement: str) -> None:
+            asked.append(statement)
+            if len(asked) == 5:
+                other.execute("ROLLBACK")
+
+        writer.set_trace_callback(let_go_at_last)
+        with transaction(writer, within_s=60):
+            assert asked == ["BEGIN IMMEDIATE"] * 5
+
+
 # The file
 
 

@@ -73,7 +73,7 @@ async def _opened(
 
     path = _path(settings, host)
     writer, *readers = await asyncio.to_thread(connect, path, settings.busy_timeout_s, settings.readers)
-    store = SqliteStore(path, writer, readers)
+    store = SqliteStore(path, writer, readers, settings.busy_timeout_s)
     try:
         yield store
     finally:

@@ -26,10 +26,13 @@ _CURES: Final[Mapping[str, str]] = {
 }
 
 _WAL_RETRY_S: Final = 0.01
+_LOCK_RETRY_S: Final = 0.001
 
 
 def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqlite3.Connection, ...]:
     """The one connection that writes, then those that read, all usable from any one thread at a time.
+
+    Who writes waits for other processes by `transaction(within_s=)`: SQLite's own waiting is for those who read.
 
     Raises `ConfigurationError` when the file can't be opened, written, or understood.
     """
@@ -42,6 +45,7 @@ def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqli
             writer = connected("rwc")
             migrate(writer, path, read_migrations(__package__))  # first: it refuses a file that is not ours to change
             _make_durable(writer, path, busy_timeout_s)
+            writer.execute("PRAGMA busy_timeout = 0")
             connections = (writer, *(connected("ro") for _ in range(readers)))
             opened.pop_all()
             return connections
@@ -112,9 +116,23 @@ def schema_of(path: Path, busy_timeout_s: float) -> Schema:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """Commit when the block ends, roll back when it raises. `IMMEDIATE` takes the lock for writing at once."""
-    connection.execute(begin)
+def transaction(
+    connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE", *, within_s: float = 0.0
+) -> Iterator[None]:
+    """Commit when the block ends, roll back when it raises. `IMMEDIATE` takes the lock for writing at once.
+
+    If another process has the lock, it is asked for again each millisecond, for so long. SQLite by itself asks less and
+    less often, at last every 100 ms: of two workers one then wrote and the other slept beside a lock that was free.
+    """
+    give_up_at = time.monotonic() + within_s
+    while True:
+        try:
+            connection.execute(begin)
+            break
+        except sqlite3.OperationalError as error:
+            if not is_one_of(error, "SQLITE_BUSY") or time.monotonic() >= give_up_at:
+                raise
+        time.sleep(_LOCK_RETRY_S)
     try:
         yield
         connection.execute("COMMIT")

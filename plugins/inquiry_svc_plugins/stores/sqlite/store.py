@@ -38,8 +38,11 @@ _LAST_MICROSECOND: Final = 2**63 - 1
 class SqliteStore:
     """Keeps outcomes in one file. A second process may open the same file; the two take turns in writing."""
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection]) -> None:
+    def __init__(
+        self, path: Path, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection], busy_timeout_s: float
+    ) -> None:
         self._path = path
+        self._busy_timeout_s = busy_timeout_s
         self._file = _identity(path)
         self._queries = read_queries(__package__)
         self._reviews = ReviewTable(self._queries, _ROWS)
@@ -141,7 +144,7 @@ class SqliteStore:
                 raise StoreUnavailable(
                     "the database file of the sqlite store was removed or replaced: restart the service"
                 )
-            with transaction(connection):
+            with transaction(connection, within_s=self._busy_timeout_s):
                 return work(connection)
 
         return await self._writer.run(write)
