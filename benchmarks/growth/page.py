@@ -83,10 +83,10 @@ watch four events each: 2,200 for each call, in a straight line.""",
         "workers",
         """\
 With the core that it takes: one worker shares a core with its load generator, two are the same on two cores, with half
-of the 128 connections each, so the load costs either alike. PostgreSQL has its processes on these cores too. From four
+of the 256 connections each, so the load costs either alike. PostgreSQL has its processes on these cores too. From four
 cores on the generators have two of their own, and PostgreSQL whatever is free. The constant answer is two processes
 that share nothing but the machine: less than twice as much of it is the machine's doing. All workers write one SQLite
-file, which has one writer at a time, so its submits gain less; PostgreSQL has several.""",
+file, which has one writer at a time: two have its lock nearly always, most of that while the disk takes a commit.""",
         log=False,
     ),
     "series": Plot(

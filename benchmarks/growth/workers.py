@@ -30,8 +30,8 @@ from tests.servers.postgres import postgres_server
 _CORES: Final = (0, 1)
 _TO_THE_LOAD: Final = 2 if (os.cpu_count() or 1) >= 4 else 0
 """From a worker's core to that of its generator."""
-_CONNECTIONS: Final = 128
-"""In all: enough for full batches of two workers."""
+_CONNECTIONS: Final = 256
+"""In all: of two workers each has a batch in hand and another that waits, so batches are as full as those of one."""
 _WARM_UP_S: Final = 0.5
 Lines: TypeAlias = Mapping[str, tuple[Asked, Sequence[bytes]]]
 
