@@ -42,7 +42,7 @@ _UNLOADED: Final = 0.8
 _LOADS: Final = ((_UNLOADED, False), (2.0, False), (10.0, False), (2.0, True), (10.0, True))
 """Of the peak, and whether the clients heed Retry-After."""
 _QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
-_FORGOTTEN_S: Final = 2.0
+_FORGOTTEN_S: Final = 2.5
 """After so long the service gives all its places again."""
 _PROBES: Final = 20
 """So many in a row, one at a time, must be accepted for the service to have recovered."""

@@ -20,8 +20,8 @@ from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
 from inquiry_svc.errors import Overloaded
 from inquiry_svc.metrics import Metrics
 
-_CROWD_S: Final = 0.25
-"""After so long without a refusal it has gone."""
+_CROWD_S: Final = 2.0
+"""After so long without a refusal it has gone: those who were told to come again in a second have come."""
 
 
 class Admission:
