@@ -291,10 +291,10 @@ async def open_service(
         await enter(drift.counted())
         await enter(pipeline.running())
         await enter(second_opinions.running())
-        await enter(canary.watched(service.snapshot))
         await enter(health.watched())
         for _, lifespan in asked(manager, "lifespan", service=service):
             await enter(lifespan)
+        await enter(canary.watched(service.snapshot))  # not while it opens: the numbers would be a worker's own
         await enter(sources.running())  # last, so that they stop first
         yield service
 

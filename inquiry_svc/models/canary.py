@@ -1,7 +1,7 @@
 """Watches a challenger that answers its share, and takes it down when it crosses a limit of the configuration.
 
-What is judged is what the metrics of the whole service have counted since it was first seen here, of all workers. Each
-worker watches; the first to see a limit crossed changes the registry, and all follow that.
+What is judged is what the metrics of the whole service, of all workers, have counted since it was first seen here
+beside this champion. Each worker watches; the first to see a limit crossed changes the registry, and all follow that.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Canary:
             for axis in AXES
             for correct in (True, False)
         }
-        self._watched: Reference | None = None
+        self._watched: tuple[Reference, Reference | None] | None = None
+        """The challenger, and the champion beside it."""
         self._before: Counts = {}
-        """When it was first seen."""
+        """When these were first seen."""
 
     def reviewed(self, outcome: Outcome) -> None:
         """Count what a person said, where the champion or the challenger of now had answered."""
@@ -79,14 +80,15 @@ class Canary:
             yield
 
     async def judge(self, numbers: Callable[[], Awaitable[Snapshot]]) -> None:
-        """Take the challenger down if it has crossed a limit since it was first seen."""
+        """Take the challenger down if it has crossed a limit since it was first seen beside this champion."""
         challenger = self._swapper.challenger
         if challenger is None:
             self._watched = None
             return
+        watched = challenger, self._swapper.aliases.champion
         now = _counts(await numbers(), self._limits.max_p99_s)
-        if challenger != self._watched:
-            self._watched, self._before = challenger, now
+        if watched != self._watched:
+            self._watched, self._before = watched, now
             return
         figures = _figures({key: count - self._before.get(key, 0) for key, count in now.items()})
         missed = missed_by_canary(figures, self._limits)

@@ -151,13 +151,17 @@ class Registry:
     def promote(
         self, model: Reference | None, alias: Alias, *, who: str, why: str, figures: Mapping[str, float]
     ) -> Change:
-        """From now on the model is for this, and for nothing else. Raises `ConfigurationError` where it is already.
+        """From now on the model is for this, and for nothing else.
 
-        None, the built-in model, can be the champion alone.
+        Raises `ConfigurationError` where it is already, and for None, the built-in model, but as the champion.
         """
 
         def promoted(aliases: Aliases) -> Change:
             before = aliases.model(alias)
+            if model is None and alias != "champion":
+                raise ConfigurationError(
+                    f"the built-in model can't be the {alias}; inquiry-svc model rollback {alias} takes that down"
+                )
             if before == model:
                 raise ConfigurationError(f"{model or 'the built-in model'} is the {alias} already")
             if model is not None and model == aliases.champion:

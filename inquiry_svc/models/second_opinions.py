@@ -41,7 +41,8 @@ class SecondOpinions:
         self._nobody_waits = nobody_waits
         self._timeout_s = timeout_s
         self._waiting: deque[tuple[Text, Prediction]] = deque()
-        self._failing: set[str] = set()
+        self._failing: dict[str, str] = {}
+        """The digest of the model that failed last, by alias."""
         self._arrived = asyncio.Event()
         self._shadow = CandidateSeries(metrics, "shadow")
         self._agreement = {
@@ -110,11 +111,11 @@ class SecondOpinions:
         except Exception as error:
             if candidate is not None:
                 candidate.failed.inc()
-            if alias not in self._failing:
+            if self._failing.get(alias) != model.model.digest:
                 logger.warning("the %s could not classify a text", alias, exc_info=error)
-            self._failing.add(alias)
+            self._failing[alias] = model.model.digest
             return
-        self._failing.discard(alias)
+        self._failing.pop(alias, None)
         for axis in AXES:
             agrees = getattr(opinion, axis).label == getattr(verdict, axis).label
             self._agreement[alias, axis, agrees].inc()

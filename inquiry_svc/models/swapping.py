@@ -1,15 +1,16 @@
 """Keeps open what the registry says, and swaps it while the service serves: in each process by itself, within 2 s.
 
 A model is opened, and tried, before it takes anybody's place; one that can't be opened takes nobody's, and who was
-there serves on. Each open model has a task of its own that opened it and will close it, when nobody asks it any more;
-no swap waits for that. The champion before stays open, so that going back to it is one assignment, whatever has become
-of its files.
+there serves on. It is tried again once a minute: somebody may have mended it, or the machine was too busy. Each open
+model has a task of its own that opened it and will close it, when nobody asks it any more; no swap waits for that. The
+champion before stays open, so that going back to it is one assignment, whatever has become of its files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from inquiry_svc.tracing import Tracer
 logger = logging.getLogger(__name__)
 
 _PERIOD_S: Final = 1.0
+_AGAIN_AFTER_S: Final = 60.0
+"""What was refused is tried again."""
 _OPEN_LIMIT_S: Final = 60.0
 _CLOSE_LIMIT_S: Final = 10.0
 _PROBE: Final = Text("", "Is the model whole?")
@@ -70,6 +73,7 @@ class Swapper:
         """Those that the metrics name."""
         self._troubles: Mapping[str, str] = {}
         """Why it is not as the registry says, by alias."""
+        self._again_at = 0.0
 
     @property
     def challenger(self) -> Reference | None:
@@ -94,7 +98,7 @@ class Swapper:
         self._serving = True
 
     async def follow(self) -> None:
-        """Take up what has changed in the registry. What is refused is not tried again until it changes once more.
+        """Take up what has changed in the registry, and now and then what was refused.
 
         Who calls it while it is being followed waits for that first.
         """
@@ -108,7 +112,7 @@ class Swapper:
 
     async def _follow(self) -> None:
         stamp = await asyncio.to_thread(self._names.registry.stamp)
-        if stamp == self._stamp:
+        if stamp == self._stamp and (not self._troubles or time.monotonic() < self._again_at):
             return
         self._stamp = stamp
         try:
@@ -119,17 +123,21 @@ class Swapper:
             logger.error("the registry of models can't be read; serving on as before", exc_info=error)
         else:
             await self._take_up(aliases)
+        self._again_at = time.monotonic() + _AGAIN_AFTER_S
 
     async def _take_up(self, aliases: Aliases) -> None:
         troubles: dict[str, str] = {}
         opened = {alias: await self._opened(alias, aliases, troubles) for alias in ALIASES}
+        in_vain = aliases == self.aliases and troubles.keys() == self._troubles.keys()
+        self.aliases, self._troubles = aliases, troubles
+        if in_vain:
+            return
         old = self.open_models.line_up
         champion = opened["champion"] or old.champion
         former = old.former if champion is old.champion else old.champion if self._serving else None
         new = LineUp(champion, opened["challenger"], opened["shadow"], former, self._canary_share)
         self.open_models.line_up = new
         self._show(new.models)
-        self.aliases, self._troubles = aliases, troubles
         self._swaps["done"].inc()
         logger.info("models: %s", ", ".join(f"{alias} {name}" for alias, name in self._told(new)))
         left = [named for named, kept in self._kept.items() if kept.model not in new.open_models]
@@ -178,10 +186,12 @@ class Swapper:
         closing = asyncio.Event()
         task = asyncio.create_task(self._keep(named, opened, closing), name=f"model {named}")
         try:
-            async with asyncio.timeout(_OPEN_LIMIT_S):
+            async with asyncio.timeout(_OPEN_LIMIT_S) as limit:
                 model = await opened
-        except BaseException:
+        except BaseException as error:
             task.cancel()
+            if limit.expired():
+                raise TimeoutError(f"{named} is not open within {_OPEN_LIMIT_S:g} s") from error
             raise
         self._kept[named] = _Kept(model, task, closing)
         return model

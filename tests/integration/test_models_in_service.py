@@ -6,12 +6,15 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.models.registry import Reference, Registry
+from inquiry_svc.service import Service
 from inquiry_svc.testing.exporters import samples_of
 from inquiry_svc.testing.running import Running, running_service
 from tests.model_folders import FILE, FOLDERED, FolderModels, taken_in
@@ -214,6 +217,22 @@ async def test_what_a_reviewer_decides_counts_for_the_model_that_answered(tmp_pa
         for alias, correct in (("champion", "true"), ("challenger", "false")):
             labels = {"alias": alias, "axis": "category", "correct": correct}
             assert await bench.sample("model_alias_feedback_total", **labels) == decided[alias] > 0
+
+
+async def test_no_canary_is_judged_while_the_service_opens(tmp_path: Path) -> None:
+    """A worker has no numbers but its own by then, and takes those of the others for new ones later."""
+    seen: list[set[str]] = []
+
+    class Opening:
+        @hookimpl
+        @asynccontextmanager
+        async def lifespan(self, service: Service) -> AsyncIterator[None]:
+            seen.append({task.get_name() for task in asyncio.all_tasks()})
+            yield
+
+    async with running_service(SETTINGS, plugins=[FolderModels(), Opening()], data_dir=tmp_path):
+        seen.append({task.get_name() for task in asyncio.all_tasks()})
+    assert ["canary" in names for names in seen] == [False, True]
 
 
 async def test_a_broken_model_is_refused_and_the_one_before_serves_on_and_health_says_so(bench: Bench) -> None:

@@ -146,6 +146,18 @@ async def test_what_was_counted_before_it_came_is_not_held_against_it(bench: Ben
     assert bench.taken_down() is None, "those were the one's before"
 
 
+async def test_what_was_counted_beside_another_champion_is_not_held_against_it(bench: Bench) -> None:
+    await bench.judge()
+    bench.count(agreed=500, differed=500)
+    bench.registry.promote(taken_in(bench.registry, "legal"), "champion", **WHO)
+    await bench.swapper.follow()
+    await bench.judge()
+    assert bench.taken_down() is None, "it differed from the one before"
+    bench.count(agreed=500, differed=500)
+    await bench.judge()
+    assert bench.taken_down() is not None
+
+
 async def test_a_challenger_that_somebody_replaced_meanwhile_is_left_to_them(bench: Bench) -> None:
     await bench.judge()
     bench.count(failed=1000)

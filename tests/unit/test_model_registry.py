@@ -13,7 +13,7 @@ import pytest
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.models.named import NamedModel, Names
-from inquiry_svc.models.registry import ALIASES, Aliases, Reference, Registry
+from inquiry_svc.models.registry import ALIASES, Alias, Aliases, Reference, Registry
 from tests.model_folders import FOLDERED, taken_in
 
 A, B, C = (Reference("xgboost", digit * 32) for digit in "abc")
@@ -49,6 +49,14 @@ def test_a_model_is_for_one_thing(registry: Registry) -> None:
         with pytest.raises(ConfigurationError, match=told):
             registry.promote(A, alias, **WHO)  # type: ignore[arg-type]
     assert len(registry.aliases().history) == 3, "what is refused leaves nothing"
+
+
+@pytest.mark.parametrize("alias", ["challenger", "shadow"])
+def test_the_built_in_model_is_the_champion_or_nothing(registry: Registry, alias: Alias) -> None:
+    registry.promote(A, alias, **WHO)
+    with pytest.raises(ConfigurationError, match=f"model rollback {alias} takes that down"):
+        registry.promote(None, alias, **WHO)
+    assert registry.aliases().model(alias) == A
 
 
 def test_rolling_back_goes_through_the_champions_before_down_to_the_built_in(registry: Registry) -> None:

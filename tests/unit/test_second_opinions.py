@@ -234,3 +234,19 @@ async def test_a_shadow_that_fails_or_hangs_is_counted_and_the_next_text_is_aske
         await bench.until(lambda: bench.agreement("shadow", "category")[0] == 5)
     assert bench.metrics.series(CANDIDATE_TEXTS, alias="shadow", result="failed").value == 3
     assert [record.message for record in caplog.records] == ["the shadow could not classify a text"], "said once"
+
+
+async def test_a_shadow_that_fails_as_the_one_before_it_did_is_told_of_too(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    async def classify(texts: Sequence[Text]) -> Sequence[Verdict]:
+        raise ValueError("no")
+
+    failed = bench.metrics.series(CANDIDATE_TEXTS, alias="shadow", result="failed")
+    async with bench.opinions.running():
+        for models, digest in enumerate("23", start=1):
+            shadow = OpenModel(FunctionClassifier(classify, digest=digest), bench.metrics)
+            bench.models.line_up = LineUp(bench.champion, shadow=shadow)
+            bench.answered(TEXTS)
+            await bench.until(lambda seen=models: failed.value == 8 * seen)  # type: ignore[misc]
+    assert [record.message for record in caplog.records] == ["the shadow could not classify a text"] * 2

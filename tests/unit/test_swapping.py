@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +58,11 @@ async def says(swapper: Swapper) -> str:
     """What the champion finds in any text."""
     (verdict,) = await swapper.open_models.line_up.champion.classify([TEXT])
     return verdict.category.label
+
+
+def have_passed(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    later_s = time.monotonic() + 60 * minutes
+    monkeypatch.setattr("inquiry_svc.models.swapping.time", SimpleNamespace(monotonic=lambda: later_s))
 
 
 async def test_the_built_in_model_is_the_champion_until_another_is_promoted(bench: Bench) -> None:
@@ -265,6 +274,64 @@ async def test_a_model_that_cannot_be_opened_is_refused_and_the_one_before_serve
         bench.registry.promote(legal, "champion", **WHO)
         await swapper.follow()
         assert await says(swapper) == "legal"
+
+
+async def test_what_was_refused_is_taken_up_a_minute_after_it_was_mended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales, legal = taken_in(bench.registry, "sales"), taken_in(bench.registry, "legal")
+    file = bench.registry.folder(legal) / FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[:10])
+    async with bench.swapping() as swapper:
+        bench.registry.promote(sales, "challenger", **WHO)
+        bench.registry.promote(legal, "champion", **WHO)
+        await swapper.follow()
+        line_up = swapper.open_models.line_up
+        have_passed(1, monkeypatch)
+        await swapper.follow()
+        await swapper.follow()
+        assert (bench.swaps("refused"), bench.swaps("done")) == (2, 1), "once a minute"
+        assert swapper.open_models.line_up is line_up
+        file.write_bytes(whole)
+        have_passed(2, monkeypatch)
+        await swapper.follow()
+        assert await says(swapper) == "legal"
+        await swapper.check()
+        assert (bench.swaps("refused"), bench.swaps("done")) == (2, 2)
+
+
+async def test_a_registry_that_could_not_be_read_is_read_again_a_minute_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with bench.swapping() as swapper:
+        bench.registry.promote(taken_in(bench.registry, "sales"), "champion", **WHO)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", refuse)
+            await swapper.follow()
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await swapper.check()
+        await swapper.follow()
+        assert await says(swapper) == "billing"
+        have_passed(1, monkeypatch)
+        await swapper.follow()
+        assert await says(swapper) == "sales"
+        await swapper.check()
+
+
+async def test_a_model_that_takes_too_long_is_refused_and_health_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inquiry_svc.models.swapping._OPEN_LIMIT_S", 0.05)
+    async with bench.swapping() as swapper:
+        waiting = taken_in(bench.registry, "sales", "wait")
+        bench.registry.promote(waiting, "champion", **WHO)
+        await swapper.follow()
+        with pytest.raises(Unavailable, match=rf"champion: {waiting} is not open within 0\.05 s"):
+            await swapper.check()
 
 
 async def test_a_service_whose_champion_is_broken_starts_with_the_built_in_model_and_says_so(bench: Bench) -> None:
