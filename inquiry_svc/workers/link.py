@@ -63,10 +63,10 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Mine(msgspec.Struct, tag=True):
-    """Worker: my numbers, `asked` for by the parent or not."""
+    """Worker: my numbers; to the parent's question `asked`, unless None."""
 
     numbers: Numbers
-    asked: bool
+    asked: int | None
 
 
 class AskAll(msgspec.Struct, tag=True):
@@ -104,6 +104,8 @@ class TurnOver(msgspec.Struct, tag=True):
 
 class AskYours(msgspec.Struct, tag=True):
     """Parent: give me your numbers."""
+
+    question: int
 
 
 class All(msgspec.Struct, tag=True):

@@ -15,7 +15,7 @@ from typing import Final
 
 from inquiry_svc.allowances import Allowances
 from inquiry_svc.metrics import Snapshot
-from inquiry_svc.workers.link import AskAll, AskTurn, AskWindow, Ready
+from inquiry_svc.workers.link import All, AskAll, AskTurn, AskWindow, Ready, Window, YourTurn, to_numbers
 from inquiry_svc.workers.process import Command, Worker, start_worker
 from inquiry_svc.workers.sending import Sending
 from inquiry_svc.workers.totals import Totals
@@ -124,6 +124,7 @@ class _Parent:
         self._tasks.create_task(self._watch(worker), name=f"watch on worker {number}")
         if self._stopping:
             worker.tell(signal.SIGTERM)
+            self._tasks.create_task(self._gone(worker), name=f"end of worker {number}")  # `_stop` may not have seen it
         return worker
 
     async def _becomes_ready(self, worker: Worker) -> bool:
@@ -214,7 +215,8 @@ class _Parent:
         logger.info("renewed the workers")
 
     async def _answer(self, scraped: Worker, question: int) -> None:
-        await scraped.answer(question, await self._whole(scraped), within_s=_NUMBERS_LIMIT_S)
+        whole = await self._whole(scraped)
+        await scraped.send(All(question, to_numbers(whole)), within_s=_NUMBERS_LIMIT_S)
 
     async def _give_turn(self, worker: Worker, asked: AskTurn) -> None:
         if asked.last:
@@ -222,17 +224,18 @@ class _Parent:
                 async with asyncio.timeout(_TURN_LIMIT_S):
                     await self._until(lambda: self._sending.is_free(asked.exporter, worker), even_if_stopping=True)
         if not self._sending.begin(asked.exporter, worker, asked.period_s, last=asked.last):
-            await worker.refuse_turn(asked, within_s=_NUMBERS_LIMIT_S)
+            await worker.send(YourTurn(asked.question, asked.exporter, None, []), within_s=_NUMBERS_LIMIT_S)
             return
         whole = await self._whole(worker)
         sent = self._sending.note(asked.exporter, whole)
-        if not await worker.give_turn(asked, whole, sent, within_s=_NUMBERS_LIMIT_S):
+        turn = YourTurn(asked.question, asked.exporter, to_numbers(whole), to_numbers(sent))
+        if not await worker.send(turn, within_s=_NUMBERS_LIMIT_S):
             self._sending.end(asked.exporter, worker, sent=False)
 
     async def _give_window(self, worker: Worker, asked: AskWindow) -> None:
         windows = self._windows
         found = None if windows is None else windows.window(asked.caller, asked.requests, asked.window_s)
-        await worker.give_window(asked.question, found, within_s=_NUMBERS_LIMIT_S)
+        await worker.send(Window(asked.question, found), within_s=_NUMBERS_LIMIT_S)
 
     async def _whole(self, asking: Worker) -> Snapshot:
         """Everybody's numbers as they are now; those of the worker that asks came with its question."""

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -15,26 +14,25 @@ import msgspec
 
 from inquiry_svc.metrics import Snapshot
 from inquiry_svc.workers.link import (
-    All,
     AskAll,
     AskTurn,
     AskWindow,
     AskYours,
+    FromParent,
     FromWorker,
     Link,
     Mine,
     Ready,
     TurnOver,
-    Window,
-    YourTurn,
     open_link,
-    to_numbers,
     to_snapshot,
 )
 
 Command: TypeAlias = Callable[[int, int], Sequence[str]]
 """The command line of a worker with this number whose end of the link is this file descriptor."""
 
+_SIGNALS: Final = {each.value: each.name for each in signal.Signals}
+"""Not all have a name."""
 _UNANSWERED: Final = 8
 """A worker that owes so many answers is asked nothing more: it is stopped, or stuck."""
 
@@ -72,7 +70,9 @@ class Worker:
         self._process = process
         self._link = link
         self._started_at = time.monotonic()
-        self._owed: deque[asyncio.Future[None]] = deque()
+        self._question = 0
+        self._owed: dict[int, asyncio.Future[None]] = {}
+        """By question."""
 
     @property
     def process_id(self) -> int:
@@ -87,7 +87,7 @@ class Worker:
     def end(self) -> str:
         """How it ended, in words."""
         code = self._process.returncode or 0
-        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return f"exit code {code}" if code >= 0 else f"signal {_SIGNALS.get(-code, -code)}"
 
     @property
     def age_s(self) -> float:
@@ -105,13 +105,19 @@ class Worker:
                 self.numbers = to_snapshot(message.numbers)
             if not isinstance(message, Mine):
                 yield message
-            elif message.asked and self._owed and not (owed := self._owed.popleft()).done():
+            elif message.asked is not None:
+                self._answered(message.asked)
+
+    def _answered(self, question: int) -> None:
+        """And those before it, whose answers were lost."""
+        for each in [each for each in self._owed if each <= question]:
+            if not (owed := self._owed.pop(each)).done():
                 owed.set_result(None)
 
     async def ends(self, *, within_s: float) -> None:
         """Wait for the end of a worker whose link is closed. It is killed if it takes longer."""
         self.is_ready = False
-        for owed in self._owed:
+        for owed in self._owed.values():
             owed.cancel()
         self._link.close()
         try:
@@ -125,21 +131,13 @@ class Worker:
         """Have it tell its numbers as they are now. If it does not in time, the last ones stay."""
         if not self.is_ready or len(self._owed) >= _UNANSWERED:
             return
-        owed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owed.append(owed)
-        if await self._link.send(AskYours(), timeout_s=within_s):
+        self._question = question = self._question + 1
+        self._owed[question] = owed = asyncio.get_running_loop().create_future()
+        if await self.send(AskYours(question), within_s=within_s):
             await asyncio.wait([owed], timeout=within_s)
+        else:
+            self._owed.pop(question, None)
 
-    async def answer(self, question: int, whole: Snapshot, *, within_s: float) -> None:
-        await self._link.send(All(question, to_numbers(whole)), timeout_s=within_s)
-
-    async def give_turn(self, asked: AskTurn, whole: Snapshot, sent: Snapshot, *, within_s: float) -> bool:
+    async def send(self, message: FromParent, *, within_s: float) -> bool:
         """Whether it could be told."""
-        turn = YourTurn(asked.question, asked.exporter, to_numbers(whole), to_numbers(sent))
-        return await self._link.send(turn, timeout_s=within_s)
-
-    async def give_window(self, question: int, found: tuple[int, float] | None, *, within_s: float) -> None:
-        await self._link.send(Window(question, found), timeout_s=within_s)
-
-    async def refuse_turn(self, asked: AskTurn, *, within_s: float) -> None:
-        await self._link.send(YourTurn(asked.question, asked.exporter, None, []), timeout_s=within_s)
+        return await self._link.send(message, timeout_s=within_s)
