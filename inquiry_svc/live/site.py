@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from aiohttp import web
 from inquiry_svc.live.exposition import Scrape, failed_scrape, read_scrape
 from inquiry_svc.live.history import History
 from inquiry_svc.live.panels import Dashboard
+from inquiry_svc.repeating import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,14 @@ async def open_site(
     history = History(dashboards)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), headers=headers) as client:
-        task = asyncio.create_task(_scrape(client, url, history, period_s), name="dashboard scrapes")
-        try:
+        clock_s = time.time() - time.monotonic()  # of the start: one that is put right meanwhile would spoil the rates
+
+        async def scrape() -> None:
+            history.add(await _scraped(client, url, lambda: clock_s + time.monotonic()))
+
+        failing = f"what {url} says can't be shown"
+        async with repeated(scrape, period_s=period_s, first_after_s=0, name="dashboard scrapes", failing=failing):
             yield _application(url, dashboards, history)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 def _application(url: str, dashboards: Sequence[Dashboard], history: History) -> web.Application:
@@ -74,19 +76,12 @@ def _application(url: str, dashboards: Sequence[Dashboard], history: History) ->
     return application
 
 
-async def _scrape(client: aiohttp.ClientSession, url: str, history: History, period_s: float) -> None:
-    while True:
-        due = time.monotonic() + period_s
-        history.add(await _scraped(client, url))
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-
-async def _scraped(client: aiohttp.ClientSession, url: str) -> Scrape:
+async def _scraped(client: aiohttp.ClientSession, url: str, now_s: Callable[[], float]) -> Scrape:
     target = {"job": "inquiry-svc", "instance": urlsplit(url).netloc}
     try:
         async with client.get(f"{url}/metrics") as answer:
             answer.raise_for_status()
-            return read_scrape(await answer.text(), time.time(), target)
+            return read_scrape(await answer.text(), now_s(), target)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         logger.debug("no metrics from %s", url, exc_info=error)
-        return failed_scrape(time.time(), target)
+        return failed_scrape(now_s(), target)

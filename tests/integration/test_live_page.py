@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from inquiry_svc.live.exposition import read_scrape
+from inquiry_svc.live.exposition import Scrape, read_scrape
 from inquiry_svc.live.history import History
 from inquiry_svc.live.panels import load_dashboards
 from inquiry_svc.live.site import open_site
@@ -90,6 +91,35 @@ async def test_a_service_that_is_gone_is_said_to_be() -> None:
         await _until_answers(client, False)
         found = await shown(client, "pipeline-overview")
         assert found["panels"][0]["lines"] == {"up": [0] * len(found["panels"][0]["at_s"])}
+
+
+async def test_a_scrape_that_makes_the_page_stumble_ends_nothing_and_is_told_of(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add, scrapes = History.add, 0
+
+    def stumble(history: History, scrape: Scrape) -> None:
+        nonlocal scrapes
+        scrapes += 1
+        if scrapes < 3:
+            raise ZeroDivisionError
+        add(history, scrape)
+
+    monkeypatch.setattr(History, "add", stumble)
+    async with page_of(running.url) as client:
+        await _until_answers(client, True)
+    assert [record.message for record in caplog.records] == [f"what {running.url} says can't be shown"], "once"
+
+
+async def test_a_clock_that_is_put_right_spoils_no_rate(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[float] = []
+    monkeypatch.setattr(History, "add", lambda history, scrape: moments.append(scrape.at_s))
+    async with page_of(running.url), asyncio.timeout(10):
+        while len(moments) < 3:
+            await asyncio.sleep(0.01)
+            now_s = time.time()
+            monkeypatch.setattr("inquiry_svc.live.site.time.time", lambda now_s=now_s: now_s - 60)
+    assert moments == sorted(moments)
 
 
 async def _until_answers(client: aiohttp.ClientSession, wanted: bool) -> None:
