@@ -40,6 +40,7 @@ def _serve(settings: ConsoleSettings, key: str) -> None:
     import altair  # noqa: F401 (it takes a second: loaded now, and not when the first visitor waits)
     from streamlit.web import bootstrap
 
+    from inquiry_svc.addresses import url_here
     from inquiry_svc.console import app
     from inquiry_svc.web.port import bound_socket
 
@@ -50,7 +51,7 @@ def _serve(settings: ConsoleSettings, key: str) -> None:
         )
     with bound_socket(settings.host, settings.port):
         pass  # Streamlit would take the next one
-    click.echo(f"http://{settings.host}:{settings.port} shows {asked}")
+    click.echo(f"{url_here(settings.host, settings.port)} shows {asked}")
     bootstrap.load_config_options(
         {
             "server_address": settings.host,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
@@ -11,12 +11,11 @@ from urllib.request import ProxyHandler, build_opener
 
 import click
 
+from inquiry_svc.addresses import url_here
 from inquiry_svc.cli.configured import config_option, configured
-from inquiry_svc.settings import ServerSettings
 
 _TIMEOUT_S: Final = 3.0
 """Above the second that each component has for its answer."""
-_REACHED_AT: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104 (not bound)
 
 
 @click.command()
@@ -27,7 +26,8 @@ _REACHED_AT: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "[::1]", 
 @config_option
 def health(url: str | None, live: bool, file: Path | None) -> None:
     """Ask a running service whether it is ready. Exit code 0 if so; else 1, and a line that says why."""
-    service = (url or _here(configured(file).settings.server)).rstrip("/")
+    server = configured(file).settings.server
+    service = (url or url_here(server.host, server.port)).rstrip("/")
     asked = f"{service}/api/v1/health/{'live' if live else 'ready'}"
     if not asked.startswith(("http://", "https://")):
         raise click.UsageError(f"--url {url!r} is no address of a service; give one like http://127.0.0.1:8000")
@@ -38,9 +38,5 @@ def health(url: str | None, live: bool, file: Path | None) -> None:
         with refusal:
             said = refusal.read(200).decode(errors="replace")
         raise click.ClickException(f"{asked} answered {refusal.code}: {said}") from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         raise click.ClickException(f"{asked} gave no such answer: {error}; does the service run there?") from None
-
-
-def _here(server: ServerSettings) -> str:
-    return f"http://{_REACHED_AT.get(server.host, server.host)}:{server.port}"

@@ -17,6 +17,7 @@ from typing import Final, TextIO
 
 import click
 
+from inquiry_svc.addresses import in_url, url_here
 from inquiry_svc.allowances import Allowances, shared_memory
 from inquiry_svc.cli.configured import Configured, config_option, configured
 from inquiry_svc.errors import ConfigurationError
@@ -33,7 +34,7 @@ _NONE: Final = -1
 @click.command()
 @click.option("--host", help="The address to listen on; 127.0.0.1 unless set.")
 @click.option("--port", type=int, help="The port to listen on; 8000 unless set, 0 for any free one.")
-@click.option("--data-dir", help="Where the embedded store keeps its file; ./inquiry-data unless set.")
+@click.option("--data-dir", help="Where store and models are; ./inquiry-data unless set.")
 @click.option("--workers", type=int, help="Processes that share the port, one a core; 1 unless set.")
 @click.option("--admin-port", type=int, hidden=True)  # the one that the parent holds
 @click.option("--worker", type=int, nargs=3, hidden=True)  # its number, its end of the link, the memory that is shared
@@ -208,8 +209,7 @@ def _refuse_a_store_of_one_process(found: Configured) -> None:
 
 
 def _say_where(host: str, port: int) -> None:
-    shown = f"[{host}]" if ":" in host else host
-    logger.info("serving on http://%s:%d, try http://%s:%d/docs", shown, port, shown, port)
+    logger.info("serving on http://%s:%d, try %s/docs", in_url(host), port, url_here(host, port))
 
 
 def _spare_what_stays() -> None:

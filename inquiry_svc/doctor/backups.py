@@ -19,11 +19,9 @@ _WHERE = left_out("nobody said where the backups are", 'set [doctor] backups, su
 
 async def newest_backup(around: Surroundings) -> Iterable[Finding]:
     pattern, limit_s = around.settings.doctor.backups, around.settings.doctor.max_backup_age_s
-    if not pattern:
-        return [_WHERE]
     newest = _newest(pattern)
     if newest is None:
-        return [wrong(f"there is no backup {pattern}", "make one: see docs/backups.md")]
+        return [_none(pattern)]
     file, written_at = newest
     age_s = time.time() - written_at
     said = f"the newest backup, {file}, is {age_s / _HOUR_S:.1f} h old"
@@ -36,13 +34,17 @@ async def restorable_backup(around: Surroundings) -> Iterable[Finding]:
     backups = around.offers.provider("store", name).upkeep.backups
     if backups is None:
         return [left_out(f"a backup of store {name!r} can't be read here", "do the drill of docs/backups.md")]
-    newest = _newest(pattern) if pattern else None
+    newest = _newest(pattern)
     if newest is None:
-        return [_WHERE]
+        return [_none(pattern)]
     settings, host = around.settings.of_providers["store", name], Host(around.data_dir, Metrics())
     contents = await asyncio.to_thread(backups.verify, settings, host, newest[0])
     rows = ", ".join(f"{count} {table}" for table, count in contents.rows.items())
     return [ok(f"{newest[0]} is whole: {rows}")]
+
+
+def _none(pattern: str) -> Finding:
+    return wrong(f"there is no backup {pattern}", "make one: see docs/backups.md") if pattern else _WHERE
 
 
 def _newest(pattern: str) -> tuple[Path, float] | None:

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from inquiry_svc.addresses import url_here
 from inquiry_svc.doctor.findings import Finding, NotThere, left_out, wrong
 from inquiry_svc.errors import ConfigurationError, InquiryServiceError
 from inquiry_svc.metrics import Metric
@@ -56,7 +57,7 @@ class Server:
                 if answer.status != 200:
                     raise Unanswered(f"{self.url}{path} answers {answer.status}")
                 return await answer.text()
-        except (aiohttp.ClientError, UnicodeDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
             raise Unanswered(f"{self.url}{path} can't be read: {in_one_line(error)}") from error
 
     async def json(self, path: str, **parameters: str) -> Any:
@@ -147,9 +148,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 def _named(name: str, settings: Settings) -> URL:
-    listening = f"http://{settings.server.host}:{settings.server.port}"
     addresses = {
-        "service": settings.doctor.url or listening,
+        "service": settings.doctor.url or url_here(settings.server.host, settings.server.port),
         "prometheus": settings.doctor.prometheus,
         "alertmanager": settings.doctor.alertmanager,
     }

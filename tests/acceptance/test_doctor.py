@@ -9,6 +9,7 @@ import re
 import socket
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -130,6 +131,22 @@ def test_a_server_that_never_answers_is_one_line_and_holds_nobody_up(site: Site)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         [(_, said, _)] = site.wrong("--alertmanager", url, environ={"INQUIRY_DOCTOR__TIMEOUT_S": "4"})
     assert said == f"Alertmanager does not answer at {url} (no answer in time), so that 3 checks are left out"
+
+
+def test_a_page_that_does_not_come_in_time_is_one_line_that_names_it(site: Site) -> None:
+    def late(page: bytes) -> bytes:
+        time.sleep(3)
+        return page
+
+    with altered_answers(site.service, metrics=late) as url:
+        found = site.wrong("--url", url, environ={"INQUIRY_DOCTOR__TIMEOUT_S": "4"})
+    assert [said for _, said, _ in found] == [f"{url}/metrics can't be read: no answer in time"]
+
+
+def test_a_service_that_listens_everywhere_is_asked_here() -> None:
+    port = str(free_port())
+    environ = {"INQUIRY_SERVER__HOST": "::", "INQUIRY_SERVER__PORT": port}
+    assert f"inquiry-svc does not answer at http://[::1]:{port} (" in run_command("doctor", environ=environ)[1]
 
 
 def test_a_folder_without_the_files_is_one_line(site: Site, tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_a_damaged_backup_is_told_of_though_it_is_new(site: Site, backup: Path) 
 
 def test_no_backup_at_all_is_wrong_and_no_place_for_them_is_said(site: Site) -> None:
     pattern = f"{site.folder}/inquiries-*.sqlite3"
-    assert backup_findings(site, pattern)["backup"] == ("wrong", f"there is no backup {pattern}")
+    assert backup_findings(site, pattern) == {"backup": ("wrong", f"there is no backup {pattern}")}
     assert {state for state, _ in backup_findings(site).values()} == {"left out"}
 
 

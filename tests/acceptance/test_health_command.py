@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from inquiry_svc.addresses import url_here
 from tests.acceptance.serving import run_command, serving
 from tests.servers import free_port
 
@@ -39,6 +42,36 @@ def test_nobody_there_is_one_line() -> None:
     assert (code, out) == (1, "")
     assert "/api/v1/health/ready gave no such answer" in err
     assert err.count("\n") == 1
+
+
+def test_an_address_that_can_not_be_reached_and_one_of_another_protocol_are_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        said = thread.submit(_greet, server)
+        for port in ("abc", str(server.getsockname()[1])):
+            code, out, err = run_command("health", "--url", f"http://127.0.0.1:{port}")
+            assert (code, out, err.count("\n")) == (1, "", 1)
+            assert "gave no such answer" in err
+        said.result()
+
+
+def _greet(server: socket.socket) -> None:
+    server.settimeout(20)
+    with server.accept()[0] as connection:
+        connection.recv(4096)
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("fe80::1", "http://[fe80::1]:80"),
+        ("localhost", "http://localhost:80"),
+    ],
+)
+def test_this_machine_reaches_whatever_address_is_listened_to(host: str, url: str) -> None:
+    assert url_here(host, 80) == url
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "file:///etc/passwd#"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +152,19 @@ def test_a_model_that_is_broken_is_not_taken_in(commands: Commands) -> None:
     assert told == "inquiry-svc: 'nothing' names no model and no folder; in the registry: none\n"
 
 
+def test_beside_a_champion_that_is_broken_another_is_promoted_by_force_alone(commands: Commands) -> None:
+    promoted(commands, "sales", "--force")
+    [sales] = commands.registry.models()
+    (commands.registry.folder(sales) / FILE).write_text("{")
+    judging = commands.judging(sales=0, legal=300)
+    legal = write_model(commands.folder / "legal", "legal")
+    assert f"{FILE} is broken" in commands("model", "promote", legal, "--judging", judging, code=2)
+    told = commands("model", "promote", legal, "--judging", judging, "--force")
+    assert told.startswith("without figures, for there is no champion to compare it with: ")
+    [*_, entry] = commands.registry.aliases().history
+    assert (entry.before, entry.why, entry.figures) == (sales, "forced", {})
+
+
 # Rolling back
 
 
@@ -253,11 +268,18 @@ def test_training_from_the_store_learns_what_people_said_and_can_be_done_again(c
     assert commands("train", "--from-store").endswith("learnt from 13 rows\n")
 
 
+def _disk_is_full(*_: object) -> Path:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_training_that_can_not_be_done_is_told_in_one_line(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     file = commands.labelled("corpus.jsonl", ["legal"])
     assert "there is nothing to learn from; name a FILE, or --from-store" in commands("train", code=2)
     assert "--rows-out writes the rows of the store" in commands("train", file, "--rows-out", "x", code=2)
-    assert "cannot be written" in commands("train", file, "--out", "/proc/model", code=1)
+    assert commands("train", file, "--out", "/proc/model", code=1).endswith("No such file or directory: /proc/model\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.model_folders.write_model", _disk_is_full)
+        assert commands("train", file, code=1) == "inquiry-svc: No space left on device\n"
     monkeypatch.setenv("INQUIRY_STORE__PROVIDER", "memory")
     assert "can't be read from outside the service" in commands("train", "--from-store", code=2)
     monkeypatch.setenv("INQUIRY_CLASSIFIER__PROVIDER", "keyword")

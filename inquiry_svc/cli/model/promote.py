@@ -16,7 +16,7 @@ from inquiry_svc.cli.model.taking_in import taken_in
 from inquiry_svc.errors import ConfigurationError, PromotionRefused
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
-from inquiry_svc.models.comparing import answers_of, figures_of
+from inquiry_svc.models.comparing import Answers, answers_of, figures_of
 from inquiry_svc.models.limits import Figures, missed_by_candidate
 from inquiry_svc.models.named import NamedModel
 from inquiry_svc.models.registry import ALIASES, Alias
@@ -65,11 +65,22 @@ def promote(
 
 
 def _judged(found: Configured, candidate: NamedModel, judging: Sequence[Path], *, force: bool) -> Figures:
-    """Its figures, shown. Raises `PromotionRefused` where it misses a limit, unless forced."""
+    """Its figures, shown. Raises `PromotionRefused` where it misses a limit, unless forced.
+
+    None where it is forced in the place of a champion that can't be opened.
+    """
     if not judging:
         raise ConfigurationError("there is nothing to judge it on; set models.judging, or name --judging FILE")
     limits, rows = found.settings.models, read_labelled(judging)
-    figures = asyncio.run(_figures(found, candidate, rows))
+    of_candidate = asyncio.run(_answers(found, candidate, rows))
+    try:
+        of_champion = asyncio.run(_answers(found, found.names.find("champion"), rows))
+    except ConfigurationError as error:
+        if not force:
+            raise
+        click.echo(f"without figures, for there is no champion to compare it with: {error}")
+        return Figures()
+    figures = figures_of(of_candidate, of_champion, rows, max_p99_s=limits.max_p99_s)
     for line in _table(figures, limits, len(rows)):
         click.echo(line)
     missed = "; ".join(each.told for each in missed_by_candidate(figures, limits))
@@ -78,12 +89,9 @@ def _judged(found: Configured, candidate: NamedModel, judging: Sequence[Path], *
     return figures
 
 
-async def _figures(found: Configured, candidate: NamedModel, rows: Sequence[LabelledText]) -> Figures:
-    async with open_classifier(found, candidate) as classifier:
-        of_candidate = await answers_of(classifier, rows)
-    async with open_classifier(found, found.names.find("champion")) as classifier:
-        of_champion = await answers_of(classifier, rows)
-    return figures_of(of_candidate, of_champion, rows, max_p99_s=found.settings.models.max_p99_s)
+async def _answers(found: Configured, model: NamedModel, rows: Sequence[LabelledText]) -> Answers:
+    async with open_classifier(found, model) as classifier:
+        return await answers_of(classifier, rows)
 
 
 def _table(figures: Figures, limits: ModelsSettings, rows: int) -> Iterator[str]:

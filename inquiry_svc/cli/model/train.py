@@ -60,19 +60,14 @@ def train(
         click.echo(f"rows from the store: {len(stored)}")
         if rows_out:
             write_labelled(rows_out, stored)
-    try:
-        if folder is not None:
-            told = _train(found, rows, folder)
-            digest = identity(found, folder).digest
-        else:
-            with found.registry.incoming() as incoming:
-                told = _train(found, rows, incoming)
-                named = moved_in(found, incoming)
-            folder, digest = named.folder, named.reference.digest if named.reference else ""
-    except OSError as error:
-        raise click.ClickException(
-            f"{error.filename} cannot be written ({error.strerror}); name another folder"
-        ) from error
+    if folder is not None:
+        told = _train(found, rows, folder)
+        digest = identity(found, folder).digest
+    else:
+        with found.registry.incoming() as incoming:
+            told = _train(found, rows, incoming)
+            named = moved_in(found, incoming)
+        folder, digest = named.folder, named.reference.digest if named.reference else ""
     click.echo(f"{folder}: model {digest}; {told}")
 
 
