@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import chosen_store, data_dir_option, in_figures
-from inquiry_svc.cli.configured import config_option
+from inquiry_svc.cli.chosen_store import chosen_store, in_figures
+from inquiry_svc.cli.configured import Configured, gets_configured
 from inquiry_svc.errors import ConfigurationError
 
 
@@ -15,14 +15,13 @@ from inquiry_svc.errors import ConfigurationError
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.option("--verify", is_flag=True, help="Write nothing: read all of FILE, and show what it holds.")
-@data_dir_option
-@config_option
-def backup(target: Path, force: bool, verify: bool, data_dir: str | None, file: Path | None) -> None:
+@gets_configured
+def backup(target: Path, force: bool, verify: bool, found: Configured) -> None:
     """Write a backup of the chosen store to FILE, whole or not at all, while the service serves.
 
     Shows the rows of each table and a digest of all of them, which `--verify` and `inquiry-svc restore` show again.
     """
-    store = chosen_store(file, data_dir)
+    store = chosen_store(found)
     backups = store.backups
     if force and verify:
         raise click.UsageError("--force and --verify exclude each other: --verify writes nothing")

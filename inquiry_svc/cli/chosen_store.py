@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import click
-
-from inquiry_svc.cli.configured import configured
+from inquiry_svc.cli.configured import Configured
 from inquiry_svc.contracts import Host
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.metrics import Metrics
@@ -18,7 +16,6 @@ from inquiry_svc.opening import told_what_is_missing
 from inquiry_svc.upkeep import Backups, Contents, Upkeep
 
 T = TypeVar("T")
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,8 @@ class ChosenStore:
             return function(self._settings, self._host, *values), time.perf_counter() - started
 
 
-def chosen_store(file: Path | None, data_dir: str | None) -> ChosenStore:
-    """As `inquiry-svc serve` would choose it. Raises `ConfigurationError`."""
-    found = configured(file, {("server", "data_dir"): data_dir})
+def chosen_store(found: Configured) -> ChosenStore:
+    """As `inquiry-svc serve` would choose it."""
     name = found.settings.store.provider
     provider = found.offers.provider("store", name)
     return ChosenStore(
@@ -55,10 +51,6 @@ def chosen_store(file: Path | None, data_dir: str | None) -> ChosenStore:
         found.settings.of_providers["store", name],
         provider.extra,
     )
-
-
-def data_dir_option(command: CommandT) -> CommandT:
-    return click.option("--data-dir", help="Where store and models are; ./inquiry-data unless set.")(command)
 
 
 def in_figures(contents: Contents) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, model_option, open_classifier
 from inquiry_svc.cli.explained import lines_of
 from inquiry_svc.contracts import Classifier, Explainer
 from inquiry_svc.explanations import Explanation
@@ -29,17 +27,13 @@ _Answer: TypeAlias = tuple[Text, Prediction, Explanation | None]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each text, as the HTTP interface gives it.")
 @click.option("--explain", is_flag=True, help="Say why: the words for and against each label, in colour on a terminal.")
 @model_option
-@data_dir_option
-@config_option
-def classify(
-    texts: tuple[str, ...], as_json: bool, explain: bool, model: str, data_dir: str | None, file: Path | None
-) -> None:
+@gets_configured
+def classify(texts: tuple[str, ...], as_json: bool, explain: bool, model: str, found: Configured) -> None:
     """Classify each TEXT, or each line of standard input."""
     given = [line.strip() for line in (sys.stdin if texts == ("-",) else texts)]
     wanted = [Text("", text) for text in given if text]
     if not wanted:
         raise click.UsageError("there is no text to classify; give one, or lines on standard input with -")
-    found = configured(file, {("server", "data_dir"): data_dir})
     for text, prediction, explanation in asyncio.run(_answers(found, model, wanted, explain=explain)):
         click.echo(_as_json(text, prediction, explanation) if as_json else _as_line(prediction))
         if explanation is not None and not as_json:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -91,3 +92,19 @@ def config_option(command: CommandT) -> CommandT:
         type=click.Path(path_type=Path),
         help="A TOML file; INQUIRY_* variables and options win.",
     )(command)
+
+
+def data_dir_option(command: CommandT) -> CommandT:
+    return click.option("--data-dir", help="Where store and models are; ./inquiry-data unless set.")(command)
+
+
+def gets_configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command has both of these options, and is given what they make as `found`."""
+
+    @data_dir_option
+    @config_option
+    @wraps(command)
+    def with_options(*, data_dir: str | None, file: Path | None, **others: Any) -> Any:
+        return command(found=configured(file, {("server", "data_dir"): data_dir}), **others)
+
+    return with_options

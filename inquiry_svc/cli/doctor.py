@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from inquiry_svc.catalogue import OWN_METRICS
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import config_option, configured
+from inquiry_svc.cli.configured import config_option, configured, data_dir_option
 from inquiry_svc.plugins import asked
 
 if TYPE_CHECKING:

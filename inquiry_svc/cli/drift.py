@@ -7,13 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, open_classifier
 from inquiry_svc.cli.durations import DURATION, in_words
 from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.contracts import Profiled, Store
@@ -72,15 +70,13 @@ class _Seen:
 @click.option("--since", type=DURATION, default="1d", show_default=True, help="The inquiries to judge.")
 @click.option("--before", type=DURATION, default="7d", show_default=True, help="Those before them, to judge by.")
 @click.option("--json", "as_json", is_flag=True, help="Every share and index as one JSON object.")
-@data_dir_option
-@config_option
-def drift(since: timedelta, before: timedelta, as_json: bool, data_dir: str | None, file: Path | None) -> None:
+@gets_configured
+def drift(since: timedelta, before: timedelta, as_json: bool, found: Configured) -> None:
     """Say how far the inquiries of late are from those before, and from what the model was trained on.
 
     The figures are population stability indices: below 0.1 little has changed, above 0.25 much. What is stored is only
     read, beside the services that write.
     """
-    found = configured(file, {("server", "data_dir"): data_dir})
     now, earlier, profile = asyncio.run(_read(found, since, before))
     movements = {measure: _moved(measure, now.tally, earlier.tally, profile) for measure in MEASURES}
     if as_json:

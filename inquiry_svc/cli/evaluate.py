@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, model_option, open_classifier
 from inquiry_svc.evaluation import AxisFigures, Evaluation, review_thresholds
 from inquiry_svc.evaluation import evaluate as evaluated
 from inquiry_svc.inquiries import AXES, CATEGORIES
@@ -30,16 +29,14 @@ from inquiry_svc.reviewing import ReviewPolicy
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 @model_option
-@data_dir_option
-@config_option
+@gets_configured
 def evaluate(
     files: tuple[Path, ...],
     source: str | None,
     review_accuracy: float | None,
     as_json: bool,
     model: str,
-    data_dir: str | None,
-    file: Path | None,
+    found: Configured,
 ) -> None:
     """Judge a model on JSON lines with the right labels.
 
@@ -48,7 +45,6 @@ def evaluate(
     rows = [row for row in read_labelled(files) if source in (None, row.source)]
     if not rows:
         raise click.UsageError(f"no row has the source {source!r}; leave --source out to see all rows")
-    found = configured(file, {("server", "data_dir"): data_dir})
     evaluation = asyncio.run(_evaluate(found, model, rows, quiet=as_json))
     if review_accuracy is not None:
         click.echo("\n".join(_thresholds(rows, evaluation, review_accuracy)))

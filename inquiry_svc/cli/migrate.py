@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from inquiry_svc.cli.chosen_store import chosen_store, data_dir_option
-from inquiry_svc.cli.configured import config_option
+from inquiry_svc.cli.chosen_store import chosen_store
+from inquiry_svc.cli.configured import Configured, gets_configured
 from inquiry_svc.errors import ConfigurationError
 
 
 @click.command()
-@data_dir_option
-@config_option
-def migrate(data_dir: str | None, file: Path | None) -> None:
+@gets_configured
+def migrate(found: Configured) -> None:
     """Bring the chosen store to the schema of this release. Done already: changes nothing."""
-    store = chosen_store(file, data_dir)
+    store = chosen_store(found)
     if store.upkeep.migrate is None:
         raise ConfigurationError(f"store {store.name!r} has no schema: there is nothing to migrate")
     applied, seconds = store.call(store.upkeep.migrate)

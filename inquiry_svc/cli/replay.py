@@ -15,8 +15,14 @@ from typing import Final
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier, open_router
+from inquiry_svc.cli.configured import (
+    Configured,
+    config_option,
+    configured,
+    data_dir_option,
+    open_classifier,
+    open_router,
+)
 from inquiry_svc.cli.durations import DURATION, in_words
 from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.errors import ConfigurationError

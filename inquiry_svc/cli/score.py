@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, model_option, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, model_option, open_classifier
 from inquiry_svc.models.named import NamedModel
 from inquiry_svc.opening import told_what_is_missing
 from inquiry_svc.plugins import Offers, build_manager
@@ -38,8 +37,7 @@ _WORKERS = 2
 @click.option("--workers", type=click.IntRange(1, 256), help=f"Dask: processes on this machine; {_WORKERS} unless set.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask: an existing one, such as tls://scheduler:8786.")
 @model_option
-@data_dir_option
-@config_option
+@gets_configured
 def score(
     files: tuple[Path, ...],
     out: Path,
@@ -47,8 +45,7 @@ def score(
     workers: int | None,
     scheduler: str | None,
     model: str,
-    data_dir: str | None,
-    file: Path | None,
+    found: Configured,
 ) -> None:
     """Say of each line of an archive what the classifier makes of it, a line for each line.
 
@@ -64,7 +61,6 @@ def score(
     for each in files:
         if out.exists() and each.exists() and out.samefile(each):
             raise click.UsageError(f"--out {out} is one of the archives; name another file")
-    found = configured(file, {("server", "data_dir"): data_dir})
     named = found.names.find(model)
     started = time.perf_counter()
     with _whole_or_not_at_all(out) as target:

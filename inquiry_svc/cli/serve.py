@@ -19,7 +19,7 @@ import click
 
 from inquiry_svc.addresses import in_url, url_here
 from inquiry_svc.allowances import Allowances, shared_memory
-from inquiry_svc.cli.configured import Configured, config_option, configured
+from inquiry_svc.cli.configured import Configured, config_option, configured, data_dir_option
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.logs import logging_to
 
@@ -34,7 +34,7 @@ _NONE: Final = -1
 @click.command()
 @click.option("--host", help="The address to listen on; 127.0.0.1 unless set.")
 @click.option("--port", type=int, help="The port to listen on; 8000 unless set, 0 for any free one.")
-@click.option("--data-dir", help="Where store and models are; ./inquiry-data unless set.")
+@data_dir_option
 @click.option("--workers", type=int, help="Processes that share the port, one a core; 1 unless set.")
 @click.option("--admin-port", type=int, hidden=True)  # the one that the parent holds
 @click.option("--worker", type=int, nargs=3, hidden=True)  # its number, its end of the link, the memory that is shared

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, open_classifier
 from inquiry_svc.cli.explained import printable
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
@@ -25,15 +24,13 @@ _EXCERPT = 60
 @click.argument("other", metavar="B")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--examples", default=5, show_default=True, help="Of each axis, at most.")
-@data_dir_option
-@config_option
-def diff(one: str, other: str, files: tuple[Path, ...], examples: int, data_dir: str | None, file: Path | None) -> int:
+@gets_configured
+def diff(one: str, other: str, files: tuple[Path, ...], examples: int, found: Configured) -> int:
     """Compare two models over JSON lines, whose labels may be null.
 
     A and B are each an alias, the beginning of a digest, a model folder, or built-in. Exit code 0: the same labels
     everywhere; 1: not; 2: they can't be compared.
     """
-    found = configured(file, {("server", "data_dir"): data_dir})
     rows = read_labelled(files)
     a, b = asyncio.run(_answers(found, [found.names.find(one), found.names.find(other)], rows))
     for name, answers in (("A", a), ("B", b)):

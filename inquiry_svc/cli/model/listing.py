@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import config_option, configured
+from inquiry_svc.cli.configured import Configured, gets_configured
 from inquiry_svc.models.named import BUILT_IN
 from inquiry_svc.models.registry import Aliases, Change, Reference
 
@@ -17,11 +15,9 @@ _SHOWN = 10
 
 @click.command("list")
 @click.option("--history", is_flag=True, help=f"Every change with its figures, not just the last {_SHOWN}.")
-@data_dir_option
-@config_option
-def listing(history: bool, data_dir: str | None, file: Path | None) -> None:
+@gets_configured
+def listing(history: bool, found: Configured) -> None:
     """List the models, and who changed what, when and why."""
-    found = configured(file, {("server", "data_dir"): data_dir})
     aliases = found.registry.aliases()
     for line in _table(aliases, found.registry.models()):
         click.echo(line)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, open_classifier
 from inquiry_svc.cli.model.listing import told
 from inquiry_svc.cli.model.person import person
 from inquiry_svc.cli.model.taking_in import taken_in
@@ -36,16 +35,14 @@ from inquiry_svc.settings import ModelsSettings
 )
 @click.option("--why", default="", help="For the history.")
 @click.option("--force", is_flag=True, help="Promote it whatever limits it misses; the history says so.")
-@data_dir_option
-@config_option
+@gets_configured
 def promote(
     model: str,
     alias: Alias,
     files: tuple[Path, ...],
     why: str,
     force: bool,
-    data_dir: str | None,
-    file: Path | None,
+    found: Configured,
 ) -> None:
     """Put a model in charge: an alias, the beginning of a digest, a model folder, or built-in.
 
@@ -53,7 +50,6 @@ def promote(
     nobody and is only watched. All but a shadow must keep the limits in [models], judged beside the champion. Running
     services follow within 2 s.
     """
-    found = configured(file, {("server", "data_dir"): data_dir})
     named = taken_in(found, found.names.find(model))
     judging = [*files] or [Path(each) for each in found.settings.models.judging]
     figures = Figures()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured, open_classifier
+from inquiry_svc.cli.configured import Configured, gets_configured, open_classifier
 from inquiry_svc.cli.model.listing import told
 from inquiry_svc.cli.model.person import person
 from inquiry_svc.models.registry import ALIASES, Alias, Reference
@@ -17,11 +15,9 @@ from inquiry_svc.models.registry import ALIASES, Alias, Reference
 @click.command()
 @click.argument("alias", default="champion", type=click.Choice(ALIASES))
 @click.option("--why", default="", help="For the history.")
-@data_dir_option
-@config_option
-def rollback(alias: Alias, why: str, data_dir: str | None, file: Path | None) -> None:
+@gets_configured
+def rollback(alias: Alias, why: str, found: Configured) -> None:
     """Go back to the champion before, or take the challenger or the shadow down. Services follow within 2 s."""
-    found = configured(file, {("server", "data_dir"): data_dir})
     former = found.registry.aliases().former_champions
     if alias == "champion" and former:
         asyncio.run(_try(found, former[-1]))

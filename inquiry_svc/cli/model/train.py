@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from inquiry_svc.cli.chosen_store import data_dir_option
-from inquiry_svc.cli.configured import Configured, config_option, configured
+from inquiry_svc.cli.configured import Configured, gets_configured
 from inquiry_svc.cli.model.taking_in import identity, moved_in
 from inquiry_svc.cli.stored import open_store_to_read
 from inquiry_svc.errors import ConfigurationError
@@ -33,15 +32,13 @@ from inquiry_svc.models.corrected import corrected
     type=click.Path(path_type=Path),
     help="The model folder, instead of a place in the registry.",
 )
-@data_dir_option
-@config_option
+@gets_configured
 def train(
     files: tuple[Path, ...],
     from_store: bool,
     rows_out: Path | None,
     folder: Path | None,
-    data_dir: str | None,
-    file: Path | None,
+    found: Configured,
 ) -> None:
     """Make a model of labelled inquiries, for the registry or as a folder of its own.
 
@@ -52,7 +49,6 @@ def train(
         raise click.UsageError("there is nothing to learn from; name a FILE, or --from-store")
     if rows_out and not from_store:
         raise click.UsageError("--rows-out writes the rows of the store; it needs --from-store")
-    found = configured(file, {("server", "data_dir"): data_dir})
     rows = read_labelled(files)
     if from_store:
         stored = asyncio.run(_stored(found))
