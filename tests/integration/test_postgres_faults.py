@@ -7,13 +7,17 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
+from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.testing.running import Running, running_service
+from inquiry_svc_plugins.stores.postgres import PostgresSettings
+from inquiry_svc_plugins.stores.postgres.connections import Connections
+from inquiry_svc_plugins.stores.postgres.store import PostgresStore
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.servers.postgres import PostgresServer, postgres_server, postgres_standby
 from tests.side_by_side import MORE_S
@@ -230,6 +234,108 @@ async def test_connections_that_the_server_ends_cost_nobody_an_answer(server: Po
         assert {status for status, _, _ in answers} == {201}
         assert (await submit(running, "ended 0"))[2]["inquiry_id"] == answers[0][2]["inquiry_id"]
     assert len(stored(server, database)) == 30
+
+
+@asynccontextmanager
+async def two_connections(url: str) -> AsyncIterator[tuple[Connections, list[int]]]:
+    """Both open, and the process ids of their ends in the server."""
+    async with Connections(PostgresSettings(url, connect_timeout_s=0.1), 2, "writer") as connections:
+        yield connections, await ends_of(connections)
+
+
+async def ends_of(connections: Connections) -> list[int]:
+    both = asyncio.Barrier(2)
+
+    async def end(connection: Any) -> int:
+        await both.wait()
+        found: int = connection.get_server_pid()
+        return found
+
+    return sorted(await asyncio.gather(connections.run(end), connections.run(end)))
+
+
+async def test_who_waits_long_for_a_free_connection_gets_one_and_none_is_opened_anew(
+    server: PostgresServer, database: str
+) -> None:
+    async with two_connections(server.url(database)) as (connections, ends):
+        over = asyncio.Event()
+        busy = [asyncio.create_task(connections.run(lambda _: over.wait())) for _ in range(2)]
+        waiting = asyncio.create_task(connections.run(lambda connection: connection.fetchval("SELECT 1")))
+        impatient = asyncio.create_task(connections.run(lambda connection: connection.fetchval("SELECT 2")))
+        done, _ = await asyncio.wait([waiting, impatient], timeout=0.3)  # thrice the limit for a connection
+        impatient.cancel()
+        over.set()
+        assert not done
+        assert await waiting == 1
+        await asyncio.gather(*busy)
+        assert await ends_of(connections) == ends
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "53200", "57014"])
+async def test_a_server_that_refuses_one_statement_keeps_the_other_connections(
+    sqlstate: str, server: PostgresServer, database: str
+) -> None:
+    async with two_connections(server.url(database)) as (connections, ends):
+        tries = 0
+
+        async def refused_at_first(connection: Any) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                await connection.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$")
+
+        with suppress(StoreUnavailable):
+            await connections.run(refused_at_first)
+        assert len({*ends} & {*await ends_of(connections)}) == 1
+
+
+async def test_work_that_is_done_is_answered_though_its_connection_cannot_be_closed(
+    server: PostgresServer, database: str
+) -> None:
+    async with (
+        fault_proxy(server.port) as proxy,
+        two_connections(server.url(database, port=proxy.port)) as (both, ends),
+    ):
+        over, begun = asyncio.Event(), asyncio.Event()
+
+        async def done(connection: Any) -> int:
+            begun.set()
+            await over.wait()
+            return 1
+
+        async def lost(connection: Any) -> None:
+            raise ConnectionResetError
+
+        working = asyncio.create_task(both.run(done))
+        await begun.wait()
+        with pytest.raises(StoreUnavailable):
+            await both.run(lost)
+        proxy.fault = "hang"
+        over.set()
+        assert await working == 1
+        proxy.fault = "none"
+        assert not {*ends} & {*await ends_of(both)}
+
+
+async def test_counting_hours_gives_up_on_a_server_that_vanished(
+    server: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inquiry_svc_plugins.stores.postgres.store._LONGEST_TURN_S", 0.1)
+    async with fault_proxy(server.port) as proxy:
+        settings = PostgresSettings(server.url(database, port=proxy.port))
+        async with (
+            Connections(settings, 1, "writer") as writers,
+            Connections(settings, 1, "reader") as readers,
+            asyncio.timeout(10) as whole,
+        ):
+            store = PostgresStore(writers, readers)
+            await store.count_hours()
+            proxy.fault = "hang"
+            with pytest.raises(TimeoutError):
+                await store.count_hours()
+            assert not whole.expired()
+            proxy.fault = "none"
+            await store.check()
 
 
 async def test_a_failover_is_followed_and_loses_nothing(server: PostgresServer, database: str) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -131,6 +132,51 @@ async def test_stats_are_exact_while_many_write_and_two_processes_count(open_sto
 
 
 FEEDBACK: Final = Feedback("hr", None, None, "Ana", NOON)
+
+
+async def test_hours_that_changed_are_counted_some_at_a_time_and_each_once_though_it_changes_again(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed, outcomes = random_outcomes(60)
+    dice = random.Random(seed)
+    hours = [NOON - number * HOUR for number in range(60)]
+    kept = [replace(each, inquiry=sample_inquiry(received_at=hour)) for each, hour in zip(outcomes, hours, strict=True)]
+    with server.database(f"totals_{next(NUMBERS)}") as url:
+        settings, host = PostgresSettings(url), Host(Path(), Metrics())
+        async with open_postgres(settings, host) as store, open_postgres(settings, host) as other:
+            assert isinstance(store, PostgresStore)
+            await store.save(kept)
+            await store.count_hours()
+            turns, run = 0, store._writers.run
+
+            async def change() -> list[Outcome]:
+                return [await other.add_feedback(each.inquiry.inquiry_id, FEEDBACK) for each in kept]
+
+            async def changing_again(work: Callable[[Any], Any]) -> Any:
+                nonlocal turns
+                turns += 1
+                await change()
+                return await run(work)
+
+            monkeypatch.setattr(store._writers, "run", changing_again)
+            await store.count_hours()
+            monkeypatch.undo()
+            assert turns == 4, "twenty in each; the last hour of a turn is looked at again, and nothing is after it"
+            await require_exact(store, await change(), dice)
+
+
+async def test_a_transaction_in_another_database_does_not_hold_up_the_counting(server: PostgresServer) -> None:
+    _, (outcome,) = random_outcomes(1)
+    inquiry = sample_inquiry(received_at=datetime.now(UTC) - 3 * HOUR)
+    with server.database(f"totals_{next(NUMBERS)}") as url, server.database(f"totals_{next(NUMBERS)}") as elsewhere:
+        idle = await asyncpg.connect(elsewhere)
+        async with idle.transaction(), open_postgres(PostgresSettings(url), Host(Path(), Metrics())) as store:
+            assert isinstance(store, PostgresStore)
+            began = await idle.fetchval("SELECT now()")
+            await store.save([replace(outcome, inquiry=inquiry)])
+            oldest = await store._writers.run(lambda one: one.fetchval(store._queries["oldest_transaction"]))
+        await idle.close()
+        assert oldest > began
 
 
 async def test_what_is_erased_is_counted_no_more(open_store: Open, server: PostgresServer) -> None:

@@ -1,9 +1,9 @@
 """Runs work on PostgreSQL connections, and decides what a failure means: nothing was kept, or ask again.
 
-A connection that failed is never used again, and after a failure every other is opened anew before it is used: after a
-restart or a failover of the server all of them are stale. Work that may have been committed although the connection
-died (its COMMIT was on the way) is done once more on a new connection, so it must be idempotent: asking again tells
-what became of it, guessing does not. Knows no table.
+A connection that failed is never used again. Every other is opened anew before it is used, since after a restart or a
+failover of the server all of them are stale; unless the server lives, and refused this work alone. Work that may have
+been committed although the connection died (its COMMIT was on the way) is done once more on a new connection, so it
+must be idempotent: asking again tells what became of it, guessing does not. Knows no table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -32,14 +33,19 @@ _BLAMES_THE_ROW: Final = (
     asyncpg.ProgramLimitExceededError,
 )
 
-_WORTH_ANOTHER_CONNECTION: Final = (
+_GOES_AWAY: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What PostgreSQL says, or asyncpg for it, where other connections to it are lost as well."""
+
+_WORTH_ANOTHER_CONNECTION: Final = (
+    *_GOES_AWAY,
     asyncpg.DeadlockDetectedError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that was told to end while nobody used it
-    asyncpg.PostgresConnectionError,
-    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.SerializationError,
     OSError,
 )
@@ -56,7 +62,7 @@ class Connections:
 
     def __init__(self, settings: PostgresSettings, size: int, role: Role) -> None:
         self._role = role
-        self._acquire_timeout_s = settings.connect_timeout_s
+        self._connect_timeout_s = settings.connect_timeout_s
         self._suspect = False
         self._begun: set[asyncio.Future[None]] = set()
         self._pool: Any = asyncpg.create_pool(
@@ -79,7 +85,7 @@ class Connections:
         while self._begun:
             await asyncio.wait(self._begun)
         try:
-            async with asyncio.timeout(self._acquire_timeout_s):
+            async with asyncio.timeout(self._connect_timeout_s):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -118,20 +124,26 @@ class Connections:
             self._suspect = False
             await self._pool.expire_connections()
         try:
-            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
-        except BaseException:
-            self._suspect = True
+            connection = await self._pool.acquire()  # no limit: to wait for a free one is no failure
+        except Exception as error:
+            self._suspect |= _tells_of_the_others(error)
             raise
         try:
             return await work(connection)
         except _BLAMES_THE_ROW:
             raise
-        except BaseException:
-            self._suspect = True
+        except BaseException as error:
+            self._suspect |= _tells_of_the_others(error)
             connection.terminate()  # at once: a polite end would wait for a server that may hang
             raise
         finally:
-            await self._pool.release(connection)
+            with suppress(Exception):  # one that was told to end may be lost by now; what was done is done
+                await self._pool.release(connection, timeout=self._connect_timeout_s)
+
+
+def _tells_of_the_others(error: BaseException) -> bool:
+    """Whether what befell one connection may have befallen all: a server that says no is there for the others."""
+    return not isinstance(error, asyncpg.PostgresError) or isinstance(error, _GOES_AWAY)
 
 
 def connect_options(settings: PostgresSettings, role: Role) -> dict[str, Any]:

@@ -290,8 +290,8 @@ SELECT
 FROM hours
 
 -- name: oldest_transaction
--- When the oldest began that is still going on.
-SELECT min(xact_start) FROM pg_stat_activity
+-- When the oldest began that is still going on; those in other databases change nothing here.
+SELECT min(xact_start) FROM pg_stat_activity WHERE datname = current_database()
 
 -- name: one_counts_hours
 -- Before the moment is chosen that the transaction sees.
@@ -299,7 +299,7 @@ LOCK TABLE hours_counted IN SHARE UPDATE EXCLUSIVE MODE
 
 -- name: take_changed_hours
 DELETE FROM hours_changed
-WHERE hour IN (SELECT DISTINCT hour FROM hours_changed LIMIT $1)
+WHERE hour IN (SELECT DISTINCT hour FROM hours_changed WHERE hour >= $2 ORDER BY hour LIMIT $1)
 RETURNING hour
 
 -- name: forget_hours
@@ -308,7 +308,7 @@ DELETE FROM hourly_totals WHERE hour = ANY($1::timestamptz[])
 -- name: count_hours_again
 INSERT INTO hourly_totals
 SELECT counted.*
-FROM (SELECT DISTINCT hour FROM unnest($1::timestamptz[]) AS hour) AS changed, hours_counted,
+FROM unnest($1::timestamptz[]) AS changed (hour), hours_counted,
     totals_by_hour(changed.hour, changed.hour + interval '1 hour' - interval '1 microsecond', 'infinity') AS counted
 WHERE changed.hour < until
 

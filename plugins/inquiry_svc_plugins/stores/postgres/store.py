@@ -5,9 +5,11 @@ What a store promises is in `contracts.Store`; the SQL is in `queries.sql`. Made
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -28,8 +30,9 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _SMALLEST_ID: Final = UUID(int=0)
 
-_SOME_HOURS: Final = 1_000
+_SOME_HOURS: Final = 20
 _SOME_ROWS: Final = 10_000
+_LONGEST_TURN_S: Final = 300.0
 
 
 def _with_zone(time: datetime) -> datetime:
@@ -145,10 +148,13 @@ class PostgresStore:
     async def count_hours(self) -> None:
         """Count the hours that are over, so that `stats` need not, and again those that changed since.
 
-        It takes a connection that writes, again and again, for as long as some ten thousand rows take.
+        It takes a connection that writes, again and again, for as long as some ten thousand rows take, or the rows of
+        twenty hours that changed. Raises `TimeoutError` where that is five minutes: the server hangs or is gone.
         """
-        while await self._writers.run(self._count_some_hours):
-            pass
+        after, more = _FIRST, True  # an hour that changes while this goes on has its turn at the next call
+        while more:
+            async with asyncio.timeout(_LONGEST_TURN_S):
+                after, more = await self._writers.run(partial(self._count_some_hours, after))
 
     async def open_inquiries(self) -> Mapping[str, int]:
         rows = await self._readers.run(lambda connection: connection.fetch(self._queries["consultant_loads"]))
@@ -184,8 +190,8 @@ class PostgresStore:
         await self._writers.run(lambda connection: connection.execute(self._queries["write_check"]))
         await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]))
 
-    async def _count_some_hours(self, connection: Any) -> bool:
-        """Whether there may be more.
+    async def _count_some_hours(self, after: datetime, connection: Any) -> tuple[datetime, bool]:
+        """Of those that changed, some from `after` on. The last of them, and whether there may be more.
 
         What changes an hour of more than a quarter of an hour ago puts down that it did. What does not, since it is of
         less, may not be committed yet: so hours are counted up to a quarter of an hour before the oldest transaction.
@@ -194,8 +200,8 @@ class PostgresStore:
         async with connection.transaction(isolation="repeatable_read"):  # changes after its moment stay put down
             await connection.execute("SET LOCAL statement_timeout = 0")
             await connection.execute(self._queries["one_counts_hours"])
-            taken = await connection.fetch(self._queries["take_changed_hours"], _SOME_HOURS)
-            changed = [_in_utc(row[0]) for row in taken]
+            taken = await connection.fetch(self._queries["take_changed_hours"], _SOME_HOURS, after)
+            changed = {_in_utc(row[0]) for row in taken}
             if changed:
                 await connection.execute(self._queries["forget_hours"], changed)
                 await connection.execute(self._queries["count_hours_again"], changed)
@@ -203,7 +209,7 @@ class PostgresStore:
             if until is not None:
                 await connection.execute(self._queries["count_next_hours"], until)
                 await connection.execute(self._queries["set_hours_counted"], until)
-        return len(changed) >= _SOME_HOURS or until is not None
+        return max(changed, default=after), len(changed) >= _SOME_HOURS or until is not None
 
     async def _outcome(self, connection: Any, inquiry_id: UUID) -> Outcome | None:
         row = await connection.fetchrow(self._queries["outcome"], inquiry_id)
