@@ -6,14 +6,16 @@ nothing, is not counted.
 
 from __future__ import annotations
 
-import asyncio
+import errno
+import resource
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.metrics import Counter, Gauge, Histogram, Metric, Metrics
+from inquiry_svc.repeating import repeated
 from inquiry_svc.service import Service
 
 CPU: Final = Counter("process_cpu_seconds_total", "User and system CPU time spent.")
@@ -39,34 +41,48 @@ def register_metrics() -> Iterable[Metric]:
 
 @hookimpl
 def lifespan(service: Service) -> AbstractAsyncContextManager[None]:
-    return _sampled(service.metrics)
+    return sampled(service.metrics)
 
 
-@asynccontextmanager
-async def _sampled(metrics: Metrics) -> AsyncIterator[None]:
-    task = asyncio.create_task(_sample(metrics), name="process metrics")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def sampled(metrics: Metrics, *, period_s: float = _PERIOD_S) -> AbstractAsyncContextManager[None]:
+    """Read now and every period while open."""
+    return repeated(
+        _Sampler(metrics, period_s).sample,
+        period_s=period_s,
+        first_after_s=0,
+        name="process metrics",
+        failing="the process can't be measured; its metrics stay as they were",
+    )
 
 
-async def _sample(metrics: Metrics) -> None:
-    import resource
+class _Sampler:
+    def __init__(self, metrics: Metrics, period_s: float) -> None:
+        import psutil
 
-    import psutil
+        self._metrics = metrics
+        self._period_s = period_s
+        self._process = psutil.Process()
+        self._max_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._due_at: float | None = None
+        metrics.series(STARTED).set(self._process.create_time())
+        metrics.series(MAX_FDS).set(self._max_fds)
 
-    process = psutil.Process()
-    metrics.series(STARTED).set(process.create_time())
-    metrics.series(MAX_FDS).set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    cpu = metrics.series(CPU)
-    while True:
-        with process.oneshot():
-            times = process.cpu_times()
+    async def sample(self) -> None:
+        if self._due_at is not None:
+            self._metrics.series(LOOP_LAG).observe(max(0.0, time.perf_counter() - self._due_at))
+        try:
+            self._read()
+        except OSError as error:
+            if error.errno == errno.EMFILE:  # none is left to count them with
+                self._metrics.series(OPEN_FDS).set(self._max_fds)
+            raise
+        finally:
+            self._due_at = time.perf_counter() + self._period_s
+
+    def _read(self) -> None:
+        cpu = self._metrics.series(CPU)
+        with self._process.oneshot():
+            times = self._process.cpu_times()
             cpu.inc(max(0.0, times.user + times.system - cpu.value))
-            metrics.series(MEMORY).set(process.memory_info().rss)
-            metrics.series(OPEN_FDS).set(process.num_fds())
-        due = time.perf_counter() + _PERIOD_S
-        await asyncio.sleep(_PERIOD_S)
-        metrics.series(LOOP_LAG).observe(max(0.0, time.perf_counter() - due))
+            self._metrics.series(MEMORY).set(self._process.memory_info().rss)
+            self._metrics.series(OPEN_FDS).set(self._process.num_fds())
