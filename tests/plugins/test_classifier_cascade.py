@@ -236,6 +236,30 @@ async def test_what_is_answered_when_the_time_is_up_counts_and_the_rest_is_degra
     assert calls == 3, "it answered some, so it is not left alone"
 
 
+async def test_what_is_answered_of_a_batch_asked_by_halves_counts_when_the_time_is_up_in_the_other_half() -> None:
+    async def hangs_over_the_last(texts: Sequence[Text]) -> Sequence[Verdict]:
+        if len(texts) > 2:
+            raise LookupError("no luck")
+        return await asyncio.Future() if Text("", "3") in texts else [SURE_OF_SALES for _ in texts]
+
+    classifier, _, metrics = made([verdict(0.5)] * 4, hangs_over_the_last, timeout_s=0.05)
+    found = await classifier.classify(numbered(4))
+    assert [each.degraded for each in found] == [()] * 2 + [DEGRADED] * 2
+    assert counted(metrics) == {"second": 2, "timeout": 2}
+
+
+async def test_a_second_that_raises_and_then_hangs_is_left_alone_for_a_while() -> None:
+    async def raises_or_hangs(texts: Sequence[Text]) -> Sequence[Verdict]:
+        if Text("", "0") in texts:
+            raise LookupError("no luck")
+        return await asyncio.Future()
+
+    classifier, _, metrics = made([verdict(0.5)] * 2, raises_or_hangs, timeout_s=0.05)
+    await classifier.classify(numbered(2))
+    await classifier.classify(numbered(2))
+    assert counted(metrics) == {"error": 1, "timeout": 1, "resting": 2}
+
+
 async def test_a_second_that_does_not_answer_is_left_alone_for_a_while() -> None:
     async def hangs(texts: Sequence[Text]) -> Sequence[Verdict]:
         return await asyncio.Future()
@@ -252,9 +276,10 @@ async def test_a_second_that_is_out_of_reach_is_not_asked_about_each_half() -> N
     async def away(texts: Sequence[Text]) -> Sequence[Verdict]:
         raise Unavailable("gone")
 
-    classifier, second, _ = made([verdict(0.5)] * 8, away)
+    classifier, second, metrics = made([verdict(0.5)] * 8, away)
     assert {each.degraded for each in await classifier.classify(numbered(8))} == {DEGRADED}
     assert len(second.batches) == 1
+    assert counted(metrics) == {"error": 8}
 
 
 async def test_where_the_first_fails_so_does_the_cascade() -> None:

@@ -33,14 +33,14 @@ from inquiry_svc.leaving_out import borne_out, trials_of
 from inquiry_svc.metrics import Counter, Metric, Metrics
 from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.profiles import Profile
-from inquiry_svc.settings import Seconds, Share
+from inquiry_svc.settings import ReviewSettings, Seconds, Share
 from inquiry_svc_plugins.classifiers.cascade.explaining import ALONE, LEAST, Part, made_of
 
 logger = logging.getLogger(__name__)
 
 VERSION: Final = "2"
-ENOUGH_EVIDENCE: Final = 0.5
-"""With less, a text does not go on. Source: `[review] below_evidence`, whose default it is."""
+ENOUGH_EVIDENCE: Final = ReviewSettings().below_evidence
+"""With less, a text does not go on, whatever `[review] below_evidence` is set to: that one is about people."""
 AT_ONCE: Final = 4
 """Texts in one call of the second: what is answered when its time is up counts."""
 DEGRADED: Final = ("second classifier",)
@@ -48,7 +48,8 @@ DEGRADED: Final = ("second classifier",)
 TEXTS: Final = Counter(
     "cascade_texts_total",
     "Texts, by what became of them: the first classifier was sure, the second answered, or the first's answer stands "
-    "all the same: there was too little to go by, or the second raised, had no time left, or is being rested.",
+    "all the same: there was too little to go by, or the second raised or was out of reach, had no time left, or "
+    "is being rested.",
     {"result": ("sure", "second", "no_evidence", "error", "timeout", "resting")},
 )
 
@@ -208,21 +209,22 @@ class CascadeClassifier:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 for start in range(0, len(texts), AT_ONCE):
-                    found += await self._answers(texts[start : start + AT_ONCE])
+                    await self._answer(texts[start : start + AT_ONCE], found)
         except (TimeoutError, Unavailable) as error:
-            if not found:
+            if not any(found):
                 self._resting_until = now() + self._settings.rest_s
             left = len(texts) - len(found)
-            self._texts["timeout"].inc(left)
-            why = error if isinstance(error, Unavailable) else None  # of a time-out a trace says nothing
+            away = isinstance(error, Unavailable)
+            self._texts["error" if away else "timeout"].inc(left)
+            why = error if away else None  # of a time-out a trace says nothing
             logger.error("the second classifier left %d of %d texts unanswered", left, len(texts), exc_info=why)
             found += [None] * left
         return found
 
-    async def _answers(self, texts: Sequence[Text]) -> list[Verdict | None]:
-        """Where it raises, it is asked about each half, so that one poisonous text fails alone."""
+    async def _answer(self, texts: Sequence[Text], found: list[Verdict | None]) -> None:
+        """Add to `found`. Where it raises, it is asked about each half, so that one poisonous text fails alone."""
         try:
-            verdicts = list(await self._second.classify(texts))
+            verdicts = await self._second.classify(texts)
             if len(verdicts) != len(texts):
                 raise ValueError(f"the second classifier gave {len(verdicts)} verdicts for {len(texts)} texts")
         except Unavailable:
@@ -230,12 +232,15 @@ class CascadeClassifier:
         except Exception as error:
             if len(texts) > 1:
                 half = len(texts) // 2
-                return [*await self._answers(texts[:half]), *await self._answers(texts[half:])]
+                await self._answer(texts[:half], found)
+                await self._answer(texts[half:], found)
+                return
             self._texts["error"].inc()
             logger.error("the second classifier raised over one text", exc_info=error)
-            return [None]
-        self._texts["second"].inc(len(verdicts))
-        return [*verdicts]
+            found.append(None)
+        else:
+            self._texts["second"].inc(len(verdicts))
+            found += verdicts
 
 
 def unsure_axes(verdict: Verdict, settings: CascadeSettings) -> list[str]:
