@@ -216,7 +216,13 @@ async def refused(folder: Path, path: str = "") -> str:
 
 async def test_a_folder_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     assert "a folder in which it may write" in await refused(Path("/proc"))
-    assert "a folder in which it may write" in await refused(tmp_path / "missing")
+    assert "can't be made" in await refused(Path("/proc/missing"))
+
+
+async def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
+    async with opener(tmp_path, "as/deep/as.you.like")() as store:
+        await store.check()
+    assert (tmp_path / "as/deep/as.you.like").is_file()
 
 
 async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Stores: where outcomes are kept. `sqlite` is the embedded default; `memory` forgets at exit and is for tests."""
+"""Stores: where outcomes are kept. `sqlite` by default, `postgres` for several machines, `memory` for tests."""

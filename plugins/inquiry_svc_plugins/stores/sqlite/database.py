@@ -34,8 +34,9 @@ def open_database(path: Path, busy_timeout_s: float, readers: int) -> tuple[sqli
 
     Who writes waits for other processes by `transaction(within_s=)`: SQLite's own waiting is for those who read.
 
-    Raises `ConfigurationError` when the file can't be opened, written, or understood.
+    Makes the file and its folder. Raises `ConfigurationError` when the file can't be opened, written, or understood.
     """
+    make_folder(path)
     try:
         with ExitStack() as opened:
 
