@@ -105,9 +105,9 @@ WITH resolved AS (
 )
 SELECT count(*) FROM resolved
 
--- The lists below have the same filters and differ in the index that leads them: with a leading filter that few
--- inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL lets all pass;
--- each is planned for its values (see `connect_options`), so that such a filter is no filter for the planner either.
+-- The lists below have the same filters and differ in the table that leads them, along the index of a filter on it: with
+-- one that few inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL
+-- lets all pass; each is planned for its values (see `connect_options`), so that such a filter is none for the planner.
 -- ($3, $4) is the end of the last page or of the window, whichever is older.
 
 -- name: list_newest
@@ -130,13 +130,12 @@ SELECT outcomes.* FROM (
 JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
 ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
 
--- name: list_needs_review
+-- name: list_predictions
 SELECT outcomes.* FROM (
     SELECT p.inquiry_id
     FROM predictions AS p
     JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
     WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
-        AND p.needs_review
         AND ($5::text IS NULL OR p.category = $5)
         AND ($6::text IS NULL OR p.sentiment = $6)
         AND ($7::text IS NULL OR p.urgency = $7)
@@ -150,79 +149,20 @@ SELECT outcomes.* FROM (
 JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
 ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
 
--- name: list_open
+-- name: list_routing_decisions
 SELECT outcomes.* FROM (
     SELECT r.inquiry_id
     FROM routing_decisions AS r
     JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
     WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
-        AND r.resolved_at IS NULL
         AND ($5::text IS NULL OR p.category = $5)
-        AND ($6::text IS NULL OR p.sentiment = $6)
-        AND ($7::text IS NULL OR p.urgency = $7)
-        AND ($8::boolean IS NULL OR p.needs_review = $8)
-        AND ($9::text IS NULL OR r.department = $9)
-        AND ($10::boolean IS NULL OR r.escalated = $10)
-        AND NOT $11::boolean
-    ORDER BY r.timestamp DESC, r.inquiry_id DESC
-    LIMIT $1
-) AS page
-JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
-ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
-
--- name: list_resolved
-SELECT outcomes.* FROM (
-    SELECT r.inquiry_id
-    FROM routing_decisions AS r
-    JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
-    WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
-        AND r.resolved_at IS NOT NULL
-        AND ($5::text IS NULL OR p.category = $5)
-        AND ($6::text IS NULL OR p.sentiment = $6)
-        AND ($7::text IS NULL OR p.urgency = $7)
-        AND ($8::boolean IS NULL OR p.needs_review = $8)
-        AND ($9::text IS NULL OR r.department = $9)
-        AND ($10::boolean IS NULL OR r.escalated = $10)
-        AND $11::boolean
-    ORDER BY r.timestamp DESC, r.inquiry_id DESC
-    LIMIT $1
-) AS page
-JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
-ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
-
--- name: list_department
-SELECT outcomes.* FROM (
-    SELECT r.inquiry_id
-    FROM routing_decisions AS r
-    JOIN predictions AS p ON p.inquiry_id = r.inquiry_id
-    WHERE r.timestamp >= $2 AND (r.timestamp, r.inquiry_id) < ($3, $4::uuid)
-        AND r.department = $9
-        AND ($5::text IS NULL OR p.category = $5)
-        AND ($6::text IS NULL OR p.sentiment = $6)
-        AND ($7::text IS NULL OR p.urgency = $7)
-        AND ($8::boolean IS NULL OR p.needs_review = $8)
-        AND ($10::boolean IS NULL OR r.escalated = $10)
-        AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
-    ORDER BY r.timestamp DESC, r.inquiry_id DESC
-    LIMIT $1
-) AS page
-JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id
-ORDER BY outcomes.timestamp DESC, outcomes.inquiry_id DESC
-
--- name: list_category
-SELECT outcomes.* FROM (
-    SELECT p.inquiry_id
-    FROM predictions AS p
-    JOIN routing_decisions AS r ON r.inquiry_id = p.inquiry_id
-    WHERE p.timestamp >= $2 AND (p.timestamp, p.inquiry_id) < ($3, $4::uuid)
-        AND p.category = $5
         AND ($6::text IS NULL OR p.sentiment = $6)
         AND ($7::text IS NULL OR p.urgency = $7)
         AND ($8::boolean IS NULL OR p.needs_review = $8)
         AND ($9::text IS NULL OR r.department = $9)
         AND ($10::boolean IS NULL OR r.escalated = $10)
         AND ($11::boolean IS NULL OR (r.resolved_at IS NOT NULL) = $11)
-    ORDER BY p.timestamp DESC, p.inquiry_id DESC
+    ORDER BY r.timestamp DESC, r.inquiry_id DESC
     LIMIT $1
 ) AS page
 JOIN outcomes ON outcomes.inquiry_id = page.inquiry_id

@@ -269,7 +269,7 @@ def _required(found: T | None, inquiry_id: str) -> T:
 
 
 def list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[Any]]:
-    """The named query led by the index that suits `filters` best, and the values that it takes after the limit."""
+    """The named query led by the table whose index suits `filters` best, and its values, but the limit."""
     bounds = [(_LAST, UUID(int=2**128 - 1))]
     if filters.until is not None:
         bounds.append((filters.until, _SMALLEST_ID))  # no id is smaller: all at `until` are out
@@ -289,13 +289,11 @@ def list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[
         None if filters.status is None else filters.status == "resolved",
     )
     if filters.needs_review:  # from what the fewest inquiries pass, as a rule, to what most do
-        return "list_needs_review", values
-    if filters.status == "routed":
-        return "list_open", values
-    if filters.department is not None:
-        return "list_department", values
+        return "list_predictions", values
+    if filters.status == "routed" or filters.department is not None:
+        return "list_routing_decisions", values
     if filters.category is not None:
-        return "list_category", values
+        return "list_predictions", values
     if filters.status == "resolved":
-        return "list_resolved", values
+        return "list_routing_decisions", values
     return "list_newest", values
