@@ -87,7 +87,7 @@ minilm: $(VENV)/.dev  ## Make the optional model again from the corpus: some ten
 		--out plugins/inquiry_svc_plugins/classifiers/minilm/artefact
 
 vectors: $(VENV)/.dev  ## Make anew what words mean to the shipped model; then say `make model`
-	$(BIN)/python -m inquiry_svc_plugins.classifiers.minilm.vocabulary $(sort $(wildcard $(CORPUS)/*.jsonl))
+	$(BIN)/python -m inquiry_svc_plugins.classifiers.xgboost.vocabulary $(sort $(wildcard $(CORPUS)/*.jsonl))
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
 	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md

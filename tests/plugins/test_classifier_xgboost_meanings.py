@@ -134,7 +134,7 @@ def exact(inputs: Floats, targets: Floats, weights: Floats) -> Floats:
 
 
 def test_of_words_in_one_bucket_the_one_used_most_has_it() -> None:
-    making = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.vocabulary")
+    making = pytest.importorskip("inquiry_svc_plugins.classifiers.xgboost.vocabulary")
     from inquiry_svc_plugins.classifiers.minilm.encoder import open_encoder
 
     encoder = open_encoder("", 1)
@@ -157,7 +157,7 @@ def test_of_words_in_one_bucket_the_one_used_most_has_it() -> None:
 
 
 def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    making = pytest.importorskip("inquiry_svc_plugins.classifiers.minilm.vocabulary")
+    making = pytest.importorskip("inquiry_svc_plugins.classifiers.xgboost.vocabulary")
     every = [word for text in TEXTS[:90] for word in sorted(making.words_of(text)) if len(word) > 6]
     every += ["refund", "reimbursement", "router", "the"]
     words = list(dict(zip(buckets_of(every).tolist(), every, strict=True)).values())

@@ -1,4 +1,4 @@
-"""What the transformer knows of words, one by one: makes `xgboost/vectors.npz`, from which the default model learns.
+"""What the transformer knows of words, one by one: makes `vectors.npz`, from which the default model learns.
 
     make vectors    # a few minutes
 
