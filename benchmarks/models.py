@@ -136,8 +136,8 @@ def _digest(classifier: str, manifest: Mapping[str, Any]) -> str:
     if classifier == "minilm":
         from inquiry_svc_plugins.classifiers.minilm.model import overall_digest as digest_of_minilm  # needs an extra
 
-        return digest_of_minilm(manifest["format"], files, manifest["encoder"], below)
-    return overall_digest(manifest["format"], files, below)
+        return digest_of_minilm(files, manifest["encoder"], below)
+    return overall_digest(files, below)
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import minilm as plugin
 from inquiry_svc_plugins.classifiers.minilm import encoder as encoder_module
 from inquiry_svc_plugins.classifiers.minilm.encoder import _WHEELS, MAX_TOKENS, WIDTH, Encoder, _installed, open_encoder
-from inquiry_svc_plugins.classifiers.minilm.model import load_model, overall_digest
+from inquiry_svc_plugins.classifiers.minilm.model import load_model
 from inquiry_svc_plugins.classifiers.minilm.training import fit, make
 from inquiry_svc_plugins.classifiers.xgboost import PACKAGED_MODEL as XGBOOST
 from inquiry_svc_plugins.classifiers.xgboost.writing import corpus_digest
@@ -263,7 +263,6 @@ async def test_an_encoder_in_a_folder_must_be_the_one_of_the_training(encoder: E
     [
         ("digest", "00" * 16, "digest does not fit"),
         ("format", 99, "another version"),
-        ("format", 1, "digest does not fit"),
         ("review", {"below_confidence": dict.fromkeys(AXES["category"], 0.5)}, "digest does not fit"),
         ("review", {"below_confidence": dict.fromkeys(AXES["category"], 1.5)}, "review thresholds"),
         ("review", {}, "is broken"),
@@ -277,18 +276,6 @@ def test_a_manifest_that_does_not_fit_is_refused(
     (folder / "manifest.json").write_text(json.dumps({**manifest, key: value}))
     with pytest.raises(ConfigurationError, match=told):
         load_model(folder, encoder)
-
-
-def test_a_model_of_the_format_before_whose_digest_says_nothing_of_thresholds_still_opens(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(plugin.PACKAGED_MODEL, tmp_path / "model")
-    manifest = json.loads((folder / "manifest.json").read_bytes())
-    below = manifest["review"]["below_confidence"]
-    manifest |= {"format": 1, "digest": overall_digest(1, manifest["files"], manifest["encoder"], below)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert load_model(folder, encoder).identity.digest == manifest["digest"]
-    assert overall_digest(1, manifest["files"], manifest["encoder"], {}) == manifest["digest"]
 
 
 def test_the_card_tells_of_every_axis() -> None:

@@ -37,7 +37,7 @@ from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.linear import inverse_document_frequency
-from inquiry_svc_plugins.classifiers.xgboost.model import FORMAT, TriageModel, load_model, overall_digest
+from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 
@@ -273,21 +273,15 @@ def test_a_manifest_that_lacks_something_is_refused(folder: Path, key: str) -> N
     assert str(folder) in refusal(folder)
 
 
-def test_two_models_that_differ_in_what_they_have_reviewed_are_two_and_one_of_the_format_before_still_opens(
-    folder: Path,
-) -> None:
+def test_two_models_that_differ_in_what_they_have_reviewed_are_two(folder: Path) -> None:
     packaged = load_model(folder)
     manifest = json.loads((folder / "manifest.json").read_bytes())
-    others = dict.fromkeys(AXES["category"], 0.9)
-    digests = {packaged.identity.digest}
-    for of_format, below in ((FORMAT, others), (3, others), (3, dict.fromkeys(AXES["category"], 0.8))):
-        manifest |= {"format": of_format, "review": {"below_confidence": below}}
-        manifest["digest"] = overall_digest(of_format, manifest["files"], below)
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-        model = load_model(folder)
-        assert model.review_below == below
-        digests.add(model.identity.digest)
-    assert len(digests) == 3, "of the format before, thresholds make no other model"
+    below = dict.fromkeys(AXES["category"], 0.9)
+    manifest |= {"review": {"below_confidence": below}, "digest": overall_digest(manifest["files"], below)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    model = load_model(folder)
+    assert model.review_below == below
+    assert model.identity.digest != packaged.identity.digest
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -297,7 +291,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_manifest_cannot_name_files_outside_its_folder(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     manifest["files"]["../secret"] = "00"
-    manifest["digest"] = overall_digest(FORMAT, manifest["files"], manifest["review"]["below_confidence"])
+    manifest["digest"] = overall_digest(manifest["files"], manifest["review"]["below_confidence"])
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder.parent / "secret").write_text("not to be read")
     assert "secret" in refusal(folder)

@@ -24,8 +24,6 @@ from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder
 from inquiry_svc_plugins.classifiers.thresholds import thresholds_of
 
 FORMAT: Final = 2
-_WITHOUT_THRESHOLDS: Final = 1
-"""The format before: its digest does not cover the thresholds of review. Models of it still open."""
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 HEAD: Final = "head.npz"
@@ -68,9 +66,9 @@ def load_model(folder: Path, encoder: Encoder, pause: Callable[[], None] = go_on
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         content = (folder / HEAD).read_bytes()
         below = thresholds_of(manifest)
-        if manifest["format"] not in (FORMAT, _WITHOUT_THRESHOLDS):
+        if manifest["format"] != FORMAT:
             raise ConfigurationError(f"{path}: made for another version of this program (format differs); {_CURE}")
-        if manifest["digest"] != overall_digest(manifest["format"], manifest["files"], manifest["encoder"], below):
+        if manifest["digest"] != overall_digest(manifest["files"], manifest["encoder"], below):
             raise ConfigurationError(f"{path}: digest does not fit the files and thresholds it lists; {_CURE}")
         pause()
         if digest_of(content, pause) != manifest["files"][HEAD]:
@@ -91,12 +89,9 @@ def load_model(folder: Path, encoder: Encoder, pause: Callable[[], None] = go_on
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
 
 
-def overall_digest(
-    of_format: int, files: Mapping[str, str], encoder: Mapping[str, str], below: Mapping[str, float]
-) -> str:
+def overall_digest(files: Mapping[str, str], encoder: Mapping[str, str], below: Mapping[str, float]) -> str:
     """Of everything that decides an answer, and below which confidence a person should look."""
     labels = {axis: list(labels) for axis, labels in AXES.items()}
-    whole = [of_format, labels, sorted(files.items()), sorted(encoder.items())]
-    if of_format != _WITHOUT_THRESHOLDS:
-        whole.append([below[category] for category in AXES["category"]])
+    thresholds = [below[category] for category in AXES["category"]]
+    whole = [FORMAT, labels, sorted(files.items()), sorted(encoder.items()), thresholds]
     return digest_of(json.dumps(whole).encode())

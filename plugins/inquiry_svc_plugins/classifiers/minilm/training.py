@@ -148,7 +148,7 @@ def write(
     manifest = {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(FORMAT, files, encoder, below),
+        "digest": overall_digest(files, encoder, below),
         "labels": AXES,
         "files": files,
         "encoder": dict(encoder),

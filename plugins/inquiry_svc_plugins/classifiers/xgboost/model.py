@@ -39,8 +39,6 @@ from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, l
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
 FORMAT: Final = 4
-_WITHOUT_THRESHOLDS: Final = 3
-"""The format before: its digest does not cover the thresholds of review. Models of it still open."""
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
@@ -112,7 +110,7 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
     manifest = _read_manifest(folder)
     contents = {name: _read_checked(folder / name, digest, pause) for name, digest in manifest["files"].items()}
     below = thresholds_of(manifest)
-    if manifest["digest"] != overall_digest(manifest["format"], manifest["files"], below):
+    if manifest["digest"] != overall_digest(manifest["files"], below):
         raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files and thresholds it lists; {_CURE}")
     linear = _read_arrays(folder / "linear.npz", contents, pause)
     trees = _read_arrays(folder / "trees.npz", contents, pause)
@@ -144,7 +142,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_CURE}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{path} is broken ({type(error).__name__}: {error}); {_CURE}") from error
-    if manifest["format"] not in (FORMAT, _WITHOUT_THRESHOLDS) or found != expected:
+    if manifest["format"] != FORMAT or found != expected:
         raise ConfigurationError(
             f"{path}: made for another version of this program (format, preprocessing or labels differ); {_CURE}"
         )
@@ -198,11 +196,10 @@ def _array(content: bytes, member: ZipInfo) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if by_columns else "C").copy()
 
 
-def overall_digest(of_format: int, files: Mapping[str, str], below: Mapping[str, float]) -> str:
+def overall_digest(files: Mapping[str, str], below: Mapping[str, float]) -> str:
     """Of everything that decides an answer: the files, the order of the labels, the preprocessing, and below which
     confidence a person should look."""
     labels = {axis: list(labels) for axis, labels in AXES.items()}
-    whole = [of_format, PREPROCESSING_VERSION, SURFACE, labels, sorted(files.items())]
-    if of_format != _WITHOUT_THRESHOLDS:
-        whole.append([below[category] for category in AXES["category"]])
+    thresholds = [below[category] for category in AXES["category"]]
+    whole = [FORMAT, PREPROCESSING_VERSION, SURFACE, labels, sorted(files.items()), thresholds]
     return digest_of(json.dumps(whole).encode())

@@ -80,7 +80,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
     return {
         "format": FORMAT,
         "version": MODEL_VERSION,
-        "digest": overall_digest(FORMAT, files, review["below_confidence"]),
+        "digest": overall_digest(files, review["below_confidence"]),
         "preprocessing": PREPROCESSING_VERSION,
         "labels": AXES,
         "surface": SURFACE,
