@@ -7,7 +7,6 @@ further line is read: the client feels it as a full socket.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -18,14 +17,13 @@ from inquiry_svc.intake import bodies
 from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.logs import REQUEST_ID
+from inquiry_svc.web.edge import log_unserved
 from inquiry_svc.web.incoming import Refusal, broken_encoding, require_content_type, validate
 from inquiry_svc.web.inquiries import header_key
 from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.media_types import NDJSON
 from inquiry_svc.web.outgoing import inquiry_out, json_line
 from inquiry_svc.web.problems import problem
-
-logger = logging.getLogger(__name__)
 
 _WINDOW: Final = 128
 _FLUSH_BYTES: Final = 64 * 1024
@@ -39,10 +37,14 @@ async def bulk(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
     await response.prepare(request)
     answers: Answers = asyncio.Queue(_WINDOW)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_read(request, key, answers, tasks), name="bulk reader")
-        await _write(response, answers)
-    await response.write_eof()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_read(request, key, answers, tasks), name="bulk reader")
+            await _write(response, answers)
+    except ExceptionGroup as failed:
+        if failed.split(ConnectionError)[1] is not None:
+            raise
+        raise asyncio.CancelledError from failed  # the client has left, which reading or writing noticed first
     return response
 
 
@@ -68,8 +70,7 @@ async def _write(response: web.StreamResponse, answers: Answers) -> None:
             await response.write(bytes(ready))
             ready.clear()
         ready += await task
-    if ready:
-        await response.write(bytes(ready))
+    await response.write_eof(bytes(ready))
 
 
 async def _answer(request: web.Request, line: bytes | Refusal, number: int, key: str | None) -> bytes:
@@ -83,8 +84,7 @@ async def _answer(request: web.Request, line: bytes | Refusal, number: int, key:
         return json_line(inquiry_out(submission.outcome))
     except Exception as error:
         document = problem(error, REQUEST_ID.get() or "", line=number)
-        if document.status >= 500:
-            logger.error("line %d of a bulk upload was not served", number, exc_info=error)
+        log_unserved(error, document.status, f"line {number} of a bulk upload")
         return json_line(document)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from inquiry_svc.catalogue import INQUIRIES_PROCESSED
+from inquiry_svc.catalogue import HTTP_REQUESTS, INQUIRIES_PROCESSED
 from inquiry_svc.inquiries import Text, Verdict
 from inquiry_svc.testing.problems import assert_marked, assert_problem, messages, problem_of
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
@@ -177,6 +177,36 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(running: Running) -
     assert [each["status"] for each in await _upload(running, _line("after"))] == ["routed"]
 
 
+@pytest.mark.parametrize("reads", [True, False], ids=["reading", "not reading"])
+async def test_a_client_that_goes_away_in_the_middle_of_its_upload_is_no_failure_of_ours(
+    running: Running, caplog: pytest.LogCaptureFixture, reads: bool
+) -> None:
+    answered = running.service.metrics.series(INQUIRIES_PROCESSED, status="success")
+    reader, writer = await _slow_connection(running)
+    writer.write(_head(1_000_000))
+    if reads:
+        writer.write(_line("first") + b"\n")
+        while b'"body":"first"' not in await reader.readline():
+            pass
+    else:
+        sending = asyncio.create_task(_written(writer, [_line("x" * 8_000)] * 100))
+        await _settled(lambda: answered.value)
+        sending.cancel()
+    writer.transport.abort()
+    async with asyncio.timeout(10):
+        while not (found := _statuses(running)):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.001)
+    assert found == {"499": 1}
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def _statuses(running: Running) -> dict[str, float]:
+    """How often bulk uploads were answered so."""
+    families = {family.metric: family.values for family in running.service.metrics.snapshot()}
+    counts = {labels[2]: value for labels, value in families[HTTP_REQUESTS].items() if labels[1] == BULK}
+    return {status: count for status, count in counts.items() if isinstance(count, float | int) and count}
+
+
 async def _slow_connection(running: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     address = urlsplit(running.url)
     connection = socket.socket()
@@ -187,9 +217,16 @@ async def _slow_connection(running: Running) -> tuple[asyncio.StreamReader, asyn
 
 
 async def _send(writer: asyncio.StreamWriter, lines: Sequence[bytes]) -> None:
-    length = sum(map(len, lines)) + len(lines)
+    writer.write(_head(sum(map(len, lines)) + len(lines)))
+    await _written(writer, lines)
+
+
+def _head(length: int) -> bytes:
     head = f"POST {BULK} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
-    writer.write(f"{head}Content-Type: application/x-ndjson\r\n\r\n".encode())
+    return f"{head}Content-Type: application/x-ndjson\r\n\r\n".encode()
+
+
+async def _written(writer: asyncio.StreamWriter, lines: Sequence[bytes]) -> None:
     for line in lines:
         writer.write(line + b"\n")
         await writer.drain()

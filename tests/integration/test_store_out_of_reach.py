@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -26,6 +27,7 @@ from inquiry_svc_plugins.stores.sqlite.store import SqliteStore
 from tests.side_by_side import MORE_S
 
 SUBMIT = "/api/v1/inquiries/submit"
+BULK = "/api/v1/inquiries/bulk"
 INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
 GIVEN = {"store.provider": "given"}
 
@@ -108,6 +110,18 @@ async def test_a_store_that_is_gone_is_told_of_at_once_and_served_again_by_itsel
         assert (await submit(running))[0] == 201
         processed = running.service.metrics.series(INQUIRIES_PROCESSED, status="failed").value
     assert processed == 5
+
+
+async def test_a_bulk_upload_to_a_store_that_is_gone_is_told_of_by_batches_and_not_line_for_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, lines, headers = GivenStore(), [json.dumps(INQUIRY)] * 100, {"Content-Type": "application/x-ndjson"}
+    async with running_service(GIVEN, plugins=[Offering(store=store)]) as running:
+        store.away = True
+        async with running.client.post(BULK, data="\n".join(lines), headers=headers) as response:
+            answers = [json.loads(line) async for line in response.content]
+    assert [answer["type"] for answer in answers] == ["/problems/store-unavailable"] * 100
+    assert {record.name for record in caplog.records if record.levelname == "ERROR"} == {"inquiry_svc.pipeline"}
 
 
 class SmallDisk:
