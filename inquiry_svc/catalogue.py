@@ -219,13 +219,14 @@ EXPECTED_CORRECT: Final = Counter(
 )
 OBSERVATIONS: Final = Counter(
     "inquiry_observations_total",
-    "Inquiries stored, by the bin of each measure that they fell into: at most 256 a second of each process.",
+    "Inquiries stored, by the bin of each measure that they fell into: at most 256 a second of each process. "
+    "Versions of one model_name count together.",
     {"model_name": OPEN, "measure": tuple(MEASURES), "bin": OPEN},
 )
 PROFILE_SHARE: Final = Gauge(
     "model_profile_share",
-    "Share of each bin of inquiry_observations_total in what the model was trained on, held out. Adds up to 1 for each "
-    "measure; not there for a model without a profile.",
+    "Share of each bin of inquiry_observations_total in what the model was trained on, held out; of several versions "
+    "the champion. Adds up to 1 for each measure; not there for a model without a profile.",
     {"model_name": OPEN, "measure": tuple(MEASURES), "bin": OPEN},
     across="max",
 )

@@ -33,11 +33,15 @@ _AT_ONCE: Final = 32
 
 class Drift:
     def __init__(self, classifiers: Callable[[], Iterable[Classifier]], metrics: Metrics) -> None:
-        """What the classifiers that are open decided is measured against their profiles; they may change."""
+        """What the classifiers that are open decided is measured against their profiles; they may change.
+
+        Of those of one name, which are counted together, the first has its profile shown.
+        """
         self._classifiers = classifiers
         self._metrics = metrics
         self._stored: deque[Outcome] = deque(maxlen=_KEPT)
         self._profiles: dict[Model, Profile | None] = {}
+        self._models: list[Model] = []
         self._meet_models()
 
     @hookimpl
@@ -85,11 +89,18 @@ class Drift:
             self._metrics.series(OBSERVATIONS, model_name=model_name, measure=measure, bin=found).inc(count)
 
     def _meet_models(self) -> None:
-        for classifier in self._classifiers():
-            model = classifier.model
-            if model not in self._profiles:
-                self._profiles[model] = classifier.profile if isinstance(classifier, Profiled) else None
-                self._begin_with(model.name, self._profiles[model])
+        classifiers = list(self._classifiers())
+        models = [classifier.model for classifier in classifiers]
+        if models == self._models:
+            return
+        self._models = models
+        shown: dict[str, Profile | None] = {}
+        for classifier in classifiers:
+            profile = classifier.profile if isinstance(classifier, Profiled) else None
+            self._profiles[classifier.model] = profile
+            shown.setdefault(classifier.model.name, profile)
+        for model_name, profile in shown.items():
+            self._begin_with(model_name, profile)
 
     def _forget_models(self) -> None:
         """All that are open no more and have decided nothing that waits: a profile holds a megabyte of words."""
@@ -105,6 +116,8 @@ class Drift:
         for measure, bins in MEASURES.items():
             for each in bins:
                 self._metrics.series(OBSERVATIONS, model_name=model_name, measure=measure, bin=each)
-                if profile is not None:
-                    labels = {"model_name": model_name, "measure": measure, "bin": each}
-                    self._metrics.series(PROFILE_SHARE, **labels).set(profile.shares[measure][each])
+                if profile is None:
+                    self._metrics.remove(PROFILE_SHARE, model_name=model_name, measure=measure, bin=each)
+                else:
+                    share = self._metrics.series(PROFILE_SHARE, model_name=model_name, measure=measure, bin=each)
+                    share.set(profile.shares[measure][each])

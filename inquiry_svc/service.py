@@ -228,7 +228,7 @@ async def open_service(
             policy=policy,
         )
         drift = Drift(
-            lambda: [fallback.classifier, *(model.classifier for model in swapper.open_models.line_up.models)], metrics
+            lambda: [*(model.classifier for model in swapper.open_models.line_up.models), fallback.classifier], metrics
         )
         manager.register(drift, name="drift")
         stack.callback(manager.unregister, drift)

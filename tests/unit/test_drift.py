@@ -145,6 +145,29 @@ def test_a_model_that_is_exchanged_brings_its_own_profile_and_words() -> None:
     assert values(metrics, OBSERVATIONS)["function", "unknown_words", "<=0.05"] == 1
 
 
+def test_of_several_versions_the_first_shows_its_profile_whenever_the_others_come_and_go() -> None:
+    def version(number: str, shown: Profile | None) -> ProfiledClassifier:
+        made = ProfiledClassifier(shown)
+        made.model = Model("function", number, number * 32)
+        return made
+
+    def shown() -> tuple[bool, ...]:
+        shares = [
+            values(metrics, PROFILE_SHARE).get(("function", "language", each)) for each in ("english", "other_latin")
+        ]
+        return tuple(share is not None and share > 0.9 for share in shares)  # type: ignore[operator]
+
+    one, two, bare = version("1", profile("english")), version("2", profile("other_latin")), version("3", None)
+    classifiers, metrics, seen = [one], Metrics(OWN_METRICS), []
+    drift = Drift(lambda: classifiers, metrics)
+    for classifiers[:] in ([one, two], [one], [two, one], [bare, two], [two, bare], [one, bare]):
+        drift.on_stored(Stored(outcomes(one), 0, 0.0))
+        drift.count()
+        seen.append(shown())
+    english, latin, none = (True, False), (False, True), (False, False)
+    assert seen == [english, english, latin, none, latin, english]
+
+
 def test_what_another_model_decided_counts_under_its_name_without_unknown_words() -> None:
     metrics = counted(ProfiledClassifier(profile()), [sample_outcome()])
     measured = {key[1] for key, count in values(metrics, OBSERVATIONS).items() if count and key[0] == "sample"}
