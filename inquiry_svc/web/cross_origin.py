@@ -6,9 +6,9 @@ without asking first, is refused for its content type, or for its origin where n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -17,6 +17,7 @@ from inquiry_svc.errors import ConfigurationError
 _SENT: Final = "Authorization, X-API-Key, Content-Type, Idempotency-Key, X-Request-ID"
 _SHOWN: Final = "X-Request-ID, Location, Idempotency-Replayed, Retry-After, RateLimit, RateLimit-Policy"
 _MAX_AGE_S: Final = 600
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,8 +28,7 @@ class CrossOrigin:
     def __init__(self, allowed: tuple[str, ...]) -> None:
         """Raises `ConfigurationError` for what no browser calls an origin."""
         for each in allowed:
-            parts = urlsplit(each)
-            if f"{parts.scheme}://{parts.netloc}" != each or parts.scheme not in ("http", "https"):
+            if not _ORIGIN.fullmatch(each):
                 raise ConfigurationError(
                     f"server.allowed_origins {each!r}: write scheme and host, https://desk.example.org"
                 )

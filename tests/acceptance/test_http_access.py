@@ -330,7 +330,9 @@ async def test_a_page_that_is_named_may_call_with_a_key(tmp_path: Path) -> None:
                     assert "Origin" in answer.headers.getall("Vary")
 
 
-@pytest.mark.parametrize("origin", ["*", "desk.example.org", "https://desk.example.org/", "null", "ftp://x"])
+@pytest.mark.parametrize(
+    "origin", ["*", "desk.example.org", "https://desk.example.org/", "null", "ftp://x", "http://["]
+)
 async def test_what_no_browser_calls_an_origin_stops_the_start(origin: str) -> None:
     with pytest.raises(ConfigurationError, match=r"server\.allowed_origins"):
         async with running_service({"server.allowed_origins": [origin]}):
@@ -342,7 +344,7 @@ async def test_a_page_of_another_origin_can_change_nothing_with_an_empty_request
     async with running_service() as running:
         async with running.client.post(SUBMIT, json=INQUIRY) as answer:
             resolve = f"/api/v1/inquiries/{(await answer.json())['inquiry_id']}/resolve"
-        for origin in ("https://evil.test", "null"):
+        for origin in ("https://evil.test", "null", "http://["):
             async with running.client.post(resolve, headers={"Origin": origin}) as answer:
                 await problem_of(answer, 403)
         async with running.client.post(resolve, headers={"Origin": running.url}) as answer:
