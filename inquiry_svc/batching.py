@@ -20,6 +20,7 @@ from msgspec import Struct
 from inquiry_svc.errors import Unavailable
 from inquiry_svc.metrics import GaugeSeries, HistogramSeries
 from inquiry_svc.repeating import repeated
+from inquiry_svc.told_to_stop import told_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class Batcher(Generic[T, R]):
                 raise ValueError(f"{len(found)} results for {len(batch)} items")
         except asyncio.CancelledError:
             _end(batch, [_broken_off()] * len(batch))
-            if _stopping():
+            if told_to_stop():
                 raise
         except Exception as error:
             _end(batch, [error] * len(batch))
@@ -207,12 +208,6 @@ def _broken_off() -> Unavailable:
     return Unavailable("the work was broken off")
 
 
-def _stopping() -> bool:
-    """Whether this task was cancelled. If not, a `CancelledError` comes from within what it called."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 async def isolate(
     work: Callable[[Sequence[T]], Awaitable[Sequence[R]]], items: Sequence[T], *, keep_done: bool = False
 ) -> list[R | Exception]:
@@ -230,7 +225,7 @@ async def isolate(
     except (Unavailable, TimeoutError):
         raise
     except asyncio.CancelledError as error:
-        if _stopping():
+        if told_to_stop():
             raise
         raise _broken_off() from error
     except Exception as error:

@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 from inquiry_svc.catalogue import HEALTH
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.repeating import repeated
+from inquiry_svc.told_to_stop import told_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Health:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 await component.check()
         except (Exception, asyncio.CancelledError) as error:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # it is we who are to stop
+            if told_to_stop():
                 raise
             status = "unhealthy"
             logger.warning("%s (%s) failed its check", component.name, component.provider, exc_info=error)

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from inquiry_svc.catalogue import EXPORTER_PUSHES
 from inquiry_svc.contracts import PushingExporter
 from inquiry_svc.metrics import Metrics, Snapshot
+from inquiry_svc.told_to_stop import told_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,9 @@ class _Pushes:
         try:
             async with asyncio.timeout(_LAST_LIMIT_S if last else _LIMIT_S):
                 await self._push(last=last)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if told_to_stop():
+                raise
             self._failed.inc()
             if not self._failing:
                 logger.warning("exporter %s did not send; it tries again each period", self.name, exc_info=error)

@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from inquiry_svc.told_to_stop import told_to_stop
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,7 +32,9 @@ async def _repeat(work: Callable[[], Awaitable[object]], period_s: float, first_
         try:
             await work()
             fails = False
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if told_to_stop():
+                raise
             if not fails:
                 logger.warning(failing, exc_info=error)
             fails = True

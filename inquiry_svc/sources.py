@@ -25,6 +25,7 @@ from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.intake.strict_json import NotJson
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.pipeline import Submission
+from inquiry_svc.told_to_stop import told_to_stop
 from inquiry_svc.tracing import Tracer, begin_trace
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Sources:
         try:
             await source.run(partial(self._take_in, name), self._stopping)
         except (Exception, asyncio.CancelledError) as error:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # it is we who are to stop
+            if told_to_stop():
                 raise
             return error
         return None

@@ -19,6 +19,7 @@ from inquiry_svc.catalogue import CANDIDATE_AGREEMENT, SECOND_OPINIONS, SECOND_O
 from inquiry_svc.inquiries import AXES, Prediction, Text, Verdict
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.open_models import CandidateSeries, LineUp, OpenModel, OpenModels
+from inquiry_svc.told_to_stop import told_to_stop
 
 K = TypeVar("K")
 
@@ -108,7 +109,9 @@ class SecondOpinions:
         try:
             async with asyncio.timeout(self._timeout_s):
                 (opinion,) = await model.classify([text], candidate)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if told_to_stop():
+                raise
             if candidate is not None:
                 candidate.failed.inc()
             if self._failing.get(alias) != model.model.digest:

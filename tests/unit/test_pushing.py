@@ -23,7 +23,7 @@ class GivenExporter:
     def __init__(self, period_s: float) -> None:
         self.period_s = period_s
         self.told: list[tuple[float, float | None]] = []
-        self.fails = False
+        self.failure: BaseException | None = None
         self.going_on = asyncio.Event()
         self.going_on.set()
         self.called = 0
@@ -35,8 +35,8 @@ class GivenExporter:
     async def push(self, snapshot: Snapshot, sent: Snapshot) -> None:
         self.called += 1
         await self.going_on.wait()
-        if self.fails:
-            raise ConnectionError("gone")
+        if self.failure:
+            raise self.failure
         self.told.append((_texts(snapshot) or 0.0, _texts(sent)))
 
 
@@ -78,16 +78,19 @@ async def test_the_stop_sends_what_is_left() -> None:
     assert exporter.told == [(5, None)]
 
 
-async def test_a_push_that_fails_is_counted_told_of_once_and_made_up_for(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [ConnectionError("gone"), asyncio.CancelledError()], ids=["gone", "cancelled"])
+async def test_a_push_that_fails_is_counted_told_of_once_and_made_up_for(
+    caplog: pytest.LogCaptureFixture, failure: BaseException
+) -> None:
     metrics, exporter = Metrics(OWN_METRICS), GivenExporter(0.005)
     with caplog.at_level(logging.WARNING):
         async with pushed_regularly({"given": exporter}, OwnTurns(metrics), metrics):
             metrics.series(TEXTS_RECEIVED).inc(5)
             await until(lambda: exporter.told != [])
-            exporter.fails = True
+            exporter.failure = failure
             metrics.series(TEXTS_RECEIVED).inc(2)
             await until(lambda: pushes(metrics, "failed") >= 3)
-            exporter.fails = False
+            exporter.failure = None
             await until(lambda: exporter.texts_told == 7)
     assert (7, 5) in exporter.told
     assert len(caplog.records) == 1

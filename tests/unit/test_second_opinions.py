@@ -215,7 +215,7 @@ async def test_what_another_champion_answered_is_compared_with_nobody() -> None:
     assert shadow.batches == []
 
 
-async def test_a_shadow_that_fails_or_hangs_is_counted_and_the_next_text_is_asked(
+async def test_a_shadow_that_fails_hangs_or_is_cancelled_from_within_is_counted_and_the_next_text_is_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -225,14 +225,16 @@ async def test_a_shadow_that_fails_or_hangs_is_counted_and_the_next_text_is_aske
             raise ValueError("no")
         if texts[0].body == "text 3":
             await asyncio.Event().wait()
+        if texts[0].body == "text 4":
+            raise asyncio.CancelledError
         return [sample_verdict()]
 
     shadow = OpenModel(FunctionClassifier(classify, digest="2"), bench.metrics)
     bench.models.line_up = LineUp(bench.champion, shadow=shadow)
     async with bench.opinions.running():
         bench.answered(TEXTS)
-        await bench.until(lambda: bench.agreement("shadow", "category")[0] == 5)
-    assert bench.metrics.series(CANDIDATE_TEXTS, alias="shadow", result="failed").value == 3
+        await bench.until(lambda: bench.agreement("shadow", "category")[0] == 4)
+    assert bench.metrics.series(CANDIDATE_TEXTS, alias="shadow", result="failed").value == 4
     assert [record.message for record in caplog.records] == ["the shadow could not classify a text"], "said once"
 
 

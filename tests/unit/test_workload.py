@@ -24,11 +24,12 @@ class Counts:
     def __init__(self) -> None:
         self.open: Mapping[str, int] | None = {"Ana": 1}
         self.asked = 0
+        self.failure: BaseException = StoreUnavailable("away")
 
     async def open_inquiries(self) -> Mapping[str, int]:
         self.asked += 1
         if self.open is None:
-            raise StoreUnavailable("away")
+            raise self.failure
         return self.open
 
 
@@ -50,8 +51,12 @@ async def test_what_others_stored_is_seen_at_the_next_reading() -> None:
         await until(lambda: workload.open_inquiries == {"Ana": 5, "Bo": 2})
 
 
-async def test_a_store_that_is_away_leaves_the_last_numbers_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), asyncio.CancelledError()], ids=["away", "cancelled"])
+async def test_a_store_that_is_away_leaves_the_last_numbers_and_one_line(
+    caplog: pytest.LogCaptureFixture, failure: BaseException
+) -> None:
     counts, workload = Counts(), Workload()
+    counts.failure = failure
     with caplog.at_level(logging.WARNING):
         async with workload.kept_current(store(counts), period_s=PERIOD_S):
             for _ in range(2):
