@@ -317,7 +317,7 @@ class Provider(Generic[T_co]):
     open: Callable[[Any, Host], AbstractAsyncContextManager[T_co]]
     """`open(settings, host)`: entered once at start, left at stop. Import heavy libraries inside."""
     settings: type[Any] = NoSettings
-    """A frozen dataclass with a default for each field: what may stand in `[<kind>.<name>]`."""
+    """A frozen dataclass with a default for each field: what may stand in `[<section>.<name>]`."""
     extra: str | None = None
     """The optional dependency group that `open` needs, as in `pip install 'inquiry-svc[<extra>]'`."""
     db_system: str | None = None

@@ -65,7 +65,7 @@ class Pipeline:
         deadline_s: float,
         tracer: Tracer | None = None,
     ) -> None:
-        """Whoever has waited for `deadline_s` is told that the store can't be reached."""
+        """Whoever has waited for `deadline_s` is told so: of a submission, that the store can't be reached."""
         self._predictor = predictor
         self._router = router
         self._policy = policy
@@ -74,6 +74,9 @@ class Pipeline:
         self._watchers = watchers
         self._admission = admission
         self._deadline_s = deadline_s
+        self._too_late = f"no answer within {deadline_s:g} s"
+        self._route_timeout_s = deadline_s / 2
+        """Who waits for the router is told of it before the deadline says that it was the store."""
         self._failed = metrics.series(INQUIRIES_PROCESSED, status="failed")
         self._duration_s = metrics.series(PROCESSING_DURATION)
         self._classifying = _batcher(self._classify_batch, "classify", max_batch, metrics, tracer)
@@ -99,7 +102,7 @@ class Pipeline:
 
         def answered(result: Prediction | BaseException) -> None:
             self._admission.leave(patient=False)
-            tell(self._too_late() if isinstance(result, TimeoutError) else result)
+            tell(Unavailable(self._too_late) if isinstance(result, TimeoutError) else result)
 
         return self._classifying.add(text, answered, until=time.monotonic() + self._deadline_s)
 
@@ -134,13 +137,10 @@ class Pipeline:
                 return
             if isinstance(found, Exception):
                 self._failed.inc()
-            tell(self._too_late() if isinstance(found, TimeoutError) else found)
+            tell(StoreUnavailable(self._too_late) if isinstance(found, TimeoutError) else found)
 
         waiting: Waiting[Any, Any] = self._classifying.add(inquiry, classified, until=started + self._deadline_s)
         return waiting
-
-    def _too_late(self) -> StoreUnavailable:
-        return StoreUnavailable(f"no answer within {self._deadline_s:g} s")
 
     # One batch
 
@@ -176,8 +176,11 @@ class Pipeline:
 
     async def _route(self, items: Sequence[Predicted]) -> Sequence[Route]:
         inquiries, predictions = zip(*items, strict=True)
-        async with asyncio.timeout(self._deadline_s):
-            routes = await self._router.route(inquiries, predictions, self._workload.open_inquiries)
+        try:
+            async with asyncio.timeout(self._route_timeout_s):
+                routes = await self._router.route(inquiries, predictions, self._workload.open_inquiries)
+        except TimeoutError as error:
+            raise Unavailable(f"the router did not answer within {self._route_timeout_s:g} s") from error
         for route in routes:
             _refuse_nonsense(route)
         return routes
@@ -189,8 +192,9 @@ class Pipeline:
         self._tell_failures("store", results)
         kept = [(sent, stored) for sent, stored in zip(outcomes, results, strict=True) if isinstance(stored, Outcome)]
         new = [stored for sent, stored in kept if stored.inquiry.inquiry_id == sent.inquiry.inquiry_id]
+        replayed = sum(_is_replay(sent.inquiry, stored) for sent, stored in kept)
         self._workload.take(new)
-        self._watchers.tell(Stored(new, len(kept) - len(new), time.perf_counter() - started))
+        self._watchers.tell(Stored(new, replayed, time.perf_counter() - started))
         answers = (Outcome, Unavailable, TimeoutError)
         return [stored if isinstance(stored, answers) else _triage_failed(stored) for stored in results]
 
@@ -241,7 +245,13 @@ def _triage_failed(cause: Exception) -> Exception:
 def _submission(sent: Inquiry, stored: Outcome) -> Submission | IdempotencyKeyReused:
     if stored.inquiry.inquiry_id == sent.inquiry_id:
         return Submission(stored, replayed=False)
+    if _is_replay(sent, stored):
+        return Submission(stored, replayed=True)
+    return IdempotencyKeyReused("this idempotency key was used before for another payload; use a new one")
+
+
+def _is_replay(sent: Inquiry, stored: Outcome) -> bool:
+    if stored.inquiry.inquiry_id == sent.inquiry_id:
+        return False
     first, again = stored.inquiry.idempotency_key, sent.idempotency_key
-    if first is None or again is None or first.fingerprint != again.fingerprint:
-        return IdempotencyKeyReused("this idempotency key was used before for another payload; use a new one")
-    return Submission(stored, replayed=True)
+    return first is not None and again is not None and first.fingerprint == again.fingerprint

@@ -84,7 +84,9 @@ class Sources:
         while not self._stopping.is_set():
             started = time.monotonic()
             failure = await self._run(name, source)
-            if failure is None and self._stopping.is_set():
+            if self._stopping.is_set():
+                if failure is not None:
+                    logger.error("source %s failed while it was to finish", name, exc_info=failure)
                 return
             if time.monotonic() - started > _STEADY_S:
                 pause_s = self._first_pause_s

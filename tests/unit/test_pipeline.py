@@ -11,7 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from inquiry_svc.admission import Admission
-from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_PROCESSED, OWN_METRICS, QUEUE_DEPTH, STAGES
+from inquiry_svc.catalogue import (
+    INQUIRIES_IN_FLIGHT,
+    INQUIRIES_PROCESSED,
+    INQUIRIES_REPLAYED,
+    OWN_METRICS,
+    QUEUE_DEPTH,
+    STAGES,
+)
 from inquiry_svc.errors import IdempotencyKeyReused, StoreUnavailable, TriageFailed, Unavailable
 from inquiry_svc.events import Classified, Failed, Received, Routed, Stored
 from inquiry_svc.hookspecs import hookimpl
@@ -103,6 +110,7 @@ class Bench:
         router: GivenRouter | None = None,
         classifier: FunctionClassifier | None = None,
         audit_share: float = 0.0,
+        deadline_s: float = 0.2,
     ) -> None:
         self.metrics = Metrics(OWN_METRICS)
         self.store = GivenStore()
@@ -131,7 +139,7 @@ class Bench:
             admission=Admission(100, self.metrics),
             metrics=self.metrics,
             max_batch=16,
-            deadline_s=0.2,
+            deadline_s=deadline_s,
         )
 
     @asynccontextmanager
@@ -239,15 +247,26 @@ async def test_a_router_that_hangs_is_told_of_and_left_behind() -> None:
             await asyncio.Event().wait()
         return route
 
-    bench = Bench(router=GivenRouter(change))
+    bench = Bench(router=GivenRouter(change), deadline_s=2.0)
     async with bench.running():
         answers = await bench.submit(inquiries())
-        assert all(isinstance(answer, Unavailable) for answer in answers), answers
+        assert [type(answer) for answer in answers] == [Unavailable] * 8, "the store is well"
         hanging = False
         answers = await bench.submit(inquiries())
         while any(isinstance(answer, Unavailable) for answer in answers):  # the batch before may be on its way still
             answers = await bench.submit(inquiries())
     assert ("route", 8) in bench.witness.failures()
+
+
+async def test_of_a_text_that_is_only_classified_nobody_says_that_the_store_is_to_blame_for_its_being_late() -> None:
+    async def hang(texts: Sequence[Text]) -> Sequence[Verdict]:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    bench = Bench(classifier=FunctionClassifier(hang), deadline_s=0.01)
+    async with bench.running():
+        with pytest.raises(Unavailable) as told:
+            await bench.pipeline.classify(Text("", "text"))
+    assert type(told.value) is Unavailable
 
 
 async def test_a_store_that_is_away_fails_the_batch_at_once_and_the_next_one_when_it_is_back_does_well() -> None:
@@ -361,6 +380,7 @@ async def test_a_key_used_again_gives_the_first_outcome_and_for_another_payload_
         with pytest.raises(IdempotencyKeyReused):
             await bench.pipeline.submit(other)
     assert bench.processed("success") == 1
+    assert bench.metrics.series(INQUIRIES_REPLAYED).value == 1
 
 
 # The audit

@@ -144,6 +144,20 @@ async def test_a_source_that_does_not_finish_is_cut_off_in_time() -> None:
     assert cut_off
 
 
+async def test_of_a_source_that_fails_at_the_stop_nobody_says_that_it_is_to_run_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fails_at_the_stop(submit: Submit, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        raise ConnectionError("gone")
+
+    kept = Kept(failing=fails_at_the_stop)
+    async with kept.sources.running():
+        await asyncio.sleep(0)
+    assert kept.failures("failing") == 0
+    assert [record.getMessage() for record in caplog.records] == ["source failing failed while it was to finish"]
+
+
 async def test_a_source_that_waits_for_its_next_start_does_not_hold_up_the_stop() -> None:
     async def fails(submit: Submit, stopping: asyncio.Event) -> None:
         raise ConnectionError("gone")
