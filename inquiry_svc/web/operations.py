@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from inquiry_svc.contracts import ScrapedExporter
 from inquiry_svc.web import schemas
 from inquiry_svc.web.incoming import read_query
 from inquiry_svc.web.keys import SERVICE
-from inquiry_svc.web.negotiation import best_liked
 from inquiry_svc.web.outgoing import health_out, json_response
 
 
@@ -45,6 +46,20 @@ async def metrics(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     if not service.exporters:
         raise web.HTTPNotFound
-    exporter = best_liked(request.headers.get("Accept", "*/*"), list(service.exporters.values()))
+    exporter = _asked_for(request.headers.get("Accept", ""), list(service.exporters.values()))
     page = await exporter.render(await service.snapshot())
     return web.Response(body=page, headers={"Content-Type": exporter.content_type, "Vary": "Accept"})
+
+
+def _asked_for(accept: str, exporters: Sequence[ScrapedExporter]) -> ScrapedExporter:
+    """Of the first media type named that there is (scrapers name first what they like best); else the first chosen."""
+    for wanted in map(_media_type, accept.split(",")):
+        for exporter in exporters:
+            if _media_type(exporter.content_type) == wanted:
+                return exporter
+    return exporters[0]
+
+
+def _media_type(text: str) -> str:
+    """Without its parameters."""
+    return text.partition(";")[0].strip().lower()

@@ -15,8 +15,12 @@ from inquiry_svc.testing.exporters import PageContract, Sample, openmetrics_samp
 from inquiry_svc.testing.running import running_service
 from inquiry_svc_plugins.exporters.openmetrics import OpenMetricsExporter, open_openmetrics
 
-PROMETHEUS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-PROMETHEUS += "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+PROMETHEUS_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+PROMETHEUS_2 += "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+PROMETHEUS_3 = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+PROMETHEUS_3 += "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+PROMETHEUS_3 += "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+PREFERS_TEXT = "text/plain;version=0.0.4;q=0.3,application/openmetrics-text;version=1.0.0;q=0.2,*/*;q=0.1"
 BOTH = {"exporters.providers": ("aioprometheus", "openmetrics")}
 
 
@@ -68,11 +72,16 @@ async def test_the_whole_service_makes_a_page_that_is_valid() -> None:
 @pytest.mark.parametrize(
     ("accept", "form"),
     [
-        (PROMETHEUS, "openmetrics"),
+        (PROMETHEUS_2, "openmetrics"),
+        (PROMETHEUS_3, "openmetrics"),
+        (PREFERS_TEXT, "text"),
+        ("APPLICATION/OPENMETRICS-TEXT ; Version=1.0.0", "openmetrics"),
+        (",,;q=1,text", "text"),
+        ("", "text"),
         ("text/plain", "text"),
         ("*/*", "text"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "text"),
-        ("application/openmetrics-text; version=0.0.1", "text"),
+        ("application/openmetrics-text; version=0.0.1", "openmetrics"),
     ],
 )
 async def test_a_scraper_gets_what_it_asks_for(accept: str, form: str) -> None:
