@@ -20,9 +20,9 @@ from inquiry_svc.service import Service
 from inquiry_svc.settings import Settings
 from inquiry_svc.web import documentation
 from inquiry_svc.web.access import Access
+from inquiry_svc.web.app_keys import SERVER, SERVICE
 from inquiry_svc.web.cross_origin import CrossOrigin
 from inquiry_svc.web.edge import Edge
-from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.lane import Lane
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
@@ -71,7 +71,7 @@ class Apps:
         # Some versions of aiohttp count the limit itself as too large; the interface allows it.
         app = web.Application(client_max_size=MAX_BODY_BYTES + 1)
         app[SERVICE] = self._service
-        app[LIMITS] = self._settings.server
+        app[SERVER] = self._settings.server
         app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
         self._scopes.update(
             (route, each.scope)

@@ -17,10 +17,10 @@ from inquiry_svc.intake import bodies
 from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.logs import REQUEST_ID
+from inquiry_svc.web.app_keys import SERVER, SERVICE
 from inquiry_svc.web.edge import log_unserved
 from inquiry_svc.web.incoming import Refusal, broken_encoding, require_content_type, validate
 from inquiry_svc.web.inquiries import header_key
-from inquiry_svc.web.keys import LIMITS, SERVICE
 from inquiry_svc.web.media_types import NDJSON
 from inquiry_svc.web.outgoing import inquiry_out, json_line
 from inquiry_svc.web.problems import problem
@@ -91,7 +91,7 @@ async def _answer(request: web.Request, line: bytes | Refusal, number: int, key:
 async def _lines(request: web.Request) -> AsyncIterator[bytes | Refusal]:
     """The lines of the body without their ends; a `Refusal` in the place of one that is too long or came too slowly."""
     too_long = Refusal(413, f"the line is longer than {MAX_BODY_BYTES} bytes")
-    limit_s = request.app[LIMITS].body_timeout_s
+    limit_s = request.app[SERVER].body_timeout_s
     now = asyncio.get_running_loop().time
     deadline = now() + limit_s
     rest = b""

@@ -22,7 +22,7 @@ from inquiry_svc.intake.checking import (
 from inquiry_svc.intake.strict_json import Fault, NotJson
 from inquiry_svc.intake.wording import what_is_wrong
 from inquiry_svc.plugins import did_you_mean
-from inquiry_svc.web.keys import LIMITS
+from inquiry_svc.web.app_keys import SERVER
 from inquiry_svc.web.media_types import JSON
 
 IncomingT = TypeVar("IncomingT", bound=Incoming)
@@ -70,7 +70,7 @@ async def read_optional_body(request: web.Request, kind: type[IncomingT]) -> Inc
 
 def _refuse_other_origins(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or origin in request.app[LIMITS].allowed_origins or origin.partition("://")[2] == request.host:
+    if origin is None or origin in request.app[SERVER].allowed_origins or origin.partition("://")[2] == request.host:
         return
     raise Refusal(403, "pages of other origins may not do that; [server] allowed_origins names those that may")
 
@@ -86,7 +86,7 @@ def require_content_type(request: web.Request, wanted: str) -> None:
 async def _read(request: web.Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
-    limit_s = request.app[LIMITS].body_timeout_s
+    limit_s = request.app[SERVER].body_timeout_s
     try:
         if request.content.is_eof():  # it came with its header: there is nothing to wait for
             raw = await request.read()

@@ -17,10 +17,10 @@ from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.pipeline import Submission
 from inquiry_svc.service import Service
 from inquiry_svc.web import schemas
+from inquiry_svc.web.app_keys import SERVICE
 from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
 from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
 from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
-from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
 
 _MAX_KEY_CHARACTERS: Final = 255

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from inquiry_svc.contracts import ScrapedExporter
 from inquiry_svc.web import schemas
+from inquiry_svc.web.app_keys import SERVICE
 from inquiry_svc.web.incoming import read_query
-from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import health_out, json_response
 
 

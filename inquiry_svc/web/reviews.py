@@ -13,9 +13,9 @@ from inquiry_svc.intake import bodies
 from inquiry_svc.review_queue import Turn
 from inquiry_svc.reviews import Decision
 from inquiry_svc.web import schemas
+from inquiry_svc.web.app_keys import SERVICE
 from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
 from inquiry_svc.web.incoming import read_body, read_query
-from inquiry_svc.web.keys import SERVICE
 from inquiry_svc.web.outgoing import inquiry_out, json_response, review_out
 
 

@@ -10,4 +10,4 @@ from inquiry_svc.service import Service
 from inquiry_svc.settings import ServerSettings
 
 SERVICE: Final = web.AppKey("service", Service)
-LIMITS: Final = web.AppKey("limits", ServerSettings)
+SERVER: Final = web.AppKey("server", ServerSettings)
