@@ -95,6 +95,7 @@ class _Enqueuing(QueueHandler):
     def __init__(self, waiting: _Waiting, worker: int | None) -> None:
         super().__init__(waiting)
         self._worker = worker
+        self._dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.message = record.getMessage()
@@ -111,8 +112,15 @@ class _Enqueuing(QueueHandler):
         record.exc_info = record.exc_text = record.stack_info = None
         return record
 
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self._dropped:
+            record.dropped_before = self._dropped
+        super().enqueue(record)
+        self._dropped = 0
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
-        """A full queue drops the line."""
+        """A full queue drops the line, and the next one that finds a place says how many were."""
+        self._dropped += 1
 
 
 class JsonLines(logging.Formatter):

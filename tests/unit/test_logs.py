@@ -169,6 +169,30 @@ def test_a_pipe_that_nobody_reads_holds_up_neither_the_caller_nor_the_end() -> N
         caller.join()
 
 
+def test_the_next_line_says_how_many_were_dropped_before_it() -> None:
+    class Stuck(io.StringIO):
+        going_on = threading.Event()
+        written = threading.Semaphore(0)
+
+        def write(self, text: str) -> int:
+            self.going_on.wait(20)
+            self.written.release()
+            return super().write(text)
+
+    stream = Stuck()
+    with logging_to(stream, JSON):
+        for number in range(12_000):
+            logger.info("line %d", number)
+        stream.going_on.set()
+        for _ in range(10_000):
+            assert stream.written.acquire(timeout=20)
+        logger.info("after")
+        logger.info("and then")
+    *before, after, then = map(json.loads, stream.getvalue().splitlines())
+    assert after["dropped_before"] == 12_000 - len(before) > 0
+    assert not [line for line in (*before, then) if "dropped_before" in line]
+
+
 def test_a_pipe_whose_reader_is_gone_stops_nobody() -> None:
     reading, writing = os.pipe()
     os.close(reading)
