@@ -144,4 +144,4 @@ class Admission:
         self._taken -= 1
 
     def _overloaded(self) -> Overloaded:
-        return Overloaded(f"all {self.given} places are taken")
+        return Overloaded("all places are taken")

@@ -98,7 +98,8 @@ class Gate:
             self._letting_in = asyncio.get_running_loop().call_soon(self._let_in_more)
 
     def refused(self, request_id: str) -> bytes:
-        """The body of one more refusal, told of with a line of the log a second for all."""
+        """The body of one more refusal: counted, and told of with a line of the log a second for all."""
+        self._admission.refuse()
         self._untold += 1
         if self._telling is None:
             self._leave_line()
@@ -124,16 +125,18 @@ class Gate:
     def _take_turn(self) -> None:
         now = time.monotonic()
         passed_s, self._turn_began = min(now - self._turn_began, _LONGEST_TURN_S), now
+        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn)  # whatever comes of this one
         self._let_in_more()
         self._give_up()
-        waiting = self._line or self._in_vain
-        self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn) if waiting else None
         left = max(1, int(TOLD_PER_S * passed_s))
         while left and self._in_vain:
             caller = self._in_vain.popleft()
             if caller.waits:
                 left -= 1
                 caller.refuse()
+        if not self._line and not self._in_vain:
+            self._turn.cancel()
+            self._turn = None
 
     def _give_up(self) -> None:
         """On those who have waited too long."""
@@ -141,6 +144,5 @@ class Gate:
         while self._line and self._line[0].started < come_before:
             caller = self._line.popleft()
             if caller.waits:
-                self._admission.refuse()
                 caller.give_up()
                 self._in_vain.append(caller)

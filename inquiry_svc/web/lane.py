@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 _PLAIN_JSON: Final = (JSON, f"{JSON}; charset=utf-8")
 _NONE: Final[inquiries.Headers] = {}
+_CLOSING: Final[inquiries.Headers] = {"Connection": "close"}
 _BODIES: Final[Mapping[object, type[bodies.TextIn]]] = {
     inquiries.submit: bodies.SubmitIn,
     inquiries.classify: bodies.TextIn,
@@ -146,9 +147,10 @@ class Answering(msgspec.Struct, eq=False):
         """There is no place for it. Nothing happens where it waits for none."""
         if self.waits:
             self.waits = False
-            gate = self.lane.gate
-            self._ended_outside(gate.refusal.status)
-            self.tell(_whole(self.lane.refused_head, self.request_id, gate.refused(self.request_id)), False)
+            lane, closes = self.lane, self.lane.service.stopping
+            self._ended_outside(lane.gate.refusal.status)
+            head = _with(lane.refused_head, _CLOSING if closes else _NONE)
+            self.tell(_whole(head, self.request_id, lane.gate.refused(self.request_id)), closes)
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more, or nobody shall."""
@@ -217,13 +219,14 @@ class Answering(msgspec.Struct, eq=False):
         if visit is not None and lane.access is not None:
             lane.access.say_quota(visit, more := dict(more))
         if closes:
-            more = {**more, "Connection": "close"}
+            more = {**more, **_CLOSING}
         self.tell(_whole(_with(head, more), self.request_id, body), closes)
 
     def _ended_outside(self, status: int) -> None:
+        """For want of a place; the gate tells of all such."""
         endpoint = self.plain.endpoint
         self.lane.edge.end(
-            endpoint.method, endpoint.path, status, self.started, None, self.request_id, leaves_line=status == HUNG_UP
+            endpoint.method, endpoint.path, status, self.started, None, self.request_id, leaves_line=False
         )
 
 

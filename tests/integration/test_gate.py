@@ -186,7 +186,9 @@ async def test_who_waits_for_a_place_when_the_service_stops_is_refused_then() ->
         connection = await Connection(running).__aenter__()
         connection.writer.write(head() + BODY)
         await until_active(running, 1)
-    assert (await connection.answer())[0] == 503
+    status, headers, _ = await connection.answer()
+    assert (status, headers["Connection"]) == (503, "close")
+    assert running.service.metrics.series(INQUIRIES_REFUSED).value == 1
     connection.writer.close()
 
 

@@ -7,9 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from inquiry_svc.admission import Admission
 from inquiry_svc.catalogue import INQUIRIES_REFUSED, OWN_METRICS
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.web import gate as gates
 from inquiry_svc.web.gate import Gate
 
 PLACES = 2
@@ -20,11 +23,12 @@ class Here:
 
     def __init__(self) -> None:
         self.metrics = Metrics(OWN_METRICS)
-        self.gate = Gate(Admission(PLACES, self.metrics))
+        self.admission = Admission(PLACES, self.metrics)
+        self.gate = Gate(self.admission)
         self.happened: list[str] = []
 
-    def come(self, *names: str, ago_s: float = 0.0, refusal: Exception | None = None) -> list[Caller]:
-        callers = [Caller(self, name, time.perf_counter() - ago_s, refusal) for name in names]
+    def come(self, *names: str, ago_s: float = 0.0, raising: Exception | None = None) -> list[Caller]:
+        callers = [Caller(self, name, time.perf_counter() - ago_s, raising) for name in names]
         for caller in callers:
             self.gate.enter(caller)
         return callers
@@ -36,25 +40,28 @@ class Here:
 
 
 class Caller:
-    def __init__(self, here: Here, name: str, started: float, refusal: Exception | None) -> None:
+    def __init__(self, here: Here, name: str, started: float, raising: Exception | None) -> None:
         self.started = started
         self.waits = True
         self._here = here
         self._name = name
-        self._refusal = refusal
+        self._raising = raising
 
     def begin(self) -> None:
-        self.waits = False
-        self._here.happened.append(f"{self._name} begins")
+        self._becomes("begins")
 
     def give_up(self) -> None:
         pass
 
     def refuse(self) -> None:
+        self._becomes("is refused")
+        self._here.gate.refused("id")
+
+    def _becomes(self, what: str) -> None:
         self.waits = False
-        if self._refusal is not None:
-            raise self._refusal
-        self._here.happened.append(f"{self._name} is refused")
+        if self._raising is not None:
+            raise self._raising
+        self._here.happened.append(f"{self._name} {what}")
 
 
 def begun(names: Sequence[str]) -> list[str]:
@@ -103,12 +110,40 @@ async def test_who_has_left_gets_no_place_and_is_not_counted_as_refused() -> Non
     assert here.metrics.series(INQUIRIES_REFUSED).value == 1
 
 
-async def test_who_can_not_be_told_keeps_nobody_else_from_being_told() -> None:
+@pytest.mark.parametrize("place_comes_free", [False, True])
+async def test_whatever_comes_of_one_the_others_are_told_or_served(place_comes_free: bool) -> None:
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: raised.append(told))
     here = Here()
     here.come("a", "b")
-    here.come("c", ago_s=1.0, refusal=ConnectionResetError())
-    here.come("d", ago_s=1.0)
-    await here.until(*begun("ab"), "d is refused")
+    here.come("c", ago_s=0.0 if place_comes_free else 1.0)
+    here.come("d", ago_s=0.0 if place_comes_free else 1.0, raising=ConnectionResetError())
+    if place_comes_free:
+        here.admission.leave(patient=False)  # of which the gate is not told
+    await here.until(*begun("ab"), "c is refused")
     assert [type(each["exception"]) for each in raised] == [ConnectionResetError]
+
+
+async def test_only_so_many_are_told_in_a_turn_of_those_who_waited_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "TOLD_PER_S", 0)  # and one in each turn, whatever that is
+    here = Here()
+    here.come("a", "b")
+    *_, gone = here.come("c", "d", "e", ago_s=1.0)
+    await here.until(*begun("ab"), "c is refused")
+    gone.waits = False
+    await here.until(*begun("ab"), "c is refused", "d is refused")
+    assert here.metrics.series(INQUIRIES_REFUSED).value == 2, "the third has left"
+
+
+async def test_a_line_of_the_log_tells_of_all_who_were_refused_since_the_last(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "TELL_S", 0.0)
+    here = Here()
+    for _ in range(3):
+        here.gate.refused("id")
+    assert caplog.messages == ["refused 1 requests: all places are taken"]
+    async with asyncio.timeout(30):
+        while len(caplog.messages) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert caplog.messages[1:] == ["refused 2 requests: all places are taken"]
