@@ -1,6 +1,7 @@
 """The link between the parent and one worker: messages over a pair of sockets, each a length and MessagePack.
 
-Both ends are processes of one service, so what comes is trusted. When either ends, the other reads the end of the
+Both ends are processes of one service, so what comes is trusted. For a while, where a new release is put in place, one
+may be of the release before: a field that is new has a default. When either ends, the other reads the end of the
 stream, however it ended: that is how a worker learns that its parent is gone.
 """
 
@@ -63,10 +64,12 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Mine(msgspec.Struct, tag=True):
-    """Worker: my numbers; to the parent's question `asked`, unless None."""
+    """Worker: my numbers; if `asked`, to the parent's question."""
 
     numbers: Numbers
-    asked: int | None
+    asked: bool
+    question: int = 0
+    """0: to that which waits longest, as workers of releases before say it."""
 
 
 class AskAll(msgspec.Struct, tag=True):
@@ -105,7 +108,7 @@ class TurnOver(msgspec.Struct, tag=True):
 class AskYours(msgspec.Struct, tag=True):
     """Parent: give me your numbers."""
 
-    question: int
+    question: int = 0
 
 
 class All(msgspec.Struct, tag=True):

@@ -138,7 +138,7 @@ class Membership:
             while (received := await self._link.receive()) is not None:
                 message = msgspec.msgpack.decode(received, type=FromParent)
                 if isinstance(message, AskYours):
-                    await self.tell(asked=message.question)
+                    await self.tell(asked=message)
                 elif (answer := self._answers.get(message.question)) and not answer.done():
                     answer.set_result(message)
                 elif isinstance(message, YourTurn) and message.numbers is not None:  # who wanted it has gone
@@ -152,8 +152,9 @@ class Membership:
             await asyncio.sleep(_PERIOD_S)
             await self.tell()
 
-    async def tell(self, *, asked: int | None = None) -> None:
-        await self._link.send(Mine(self._numbers(), asked), timeout_s=_SEND_LIMIT_S)
+    async def tell(self, *, asked: AskYours | None = None) -> None:
+        question = 0 if asked is None else asked.question
+        await self._link.send(Mine(self._numbers(), asked is not None, question), timeout_s=_SEND_LIMIT_S)
 
     def _numbers(self) -> Numbers:
         return to_numbers(self.metrics.snapshot())

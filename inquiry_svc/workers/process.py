@@ -105,8 +105,8 @@ class Worker:
                 self.numbers = to_snapshot(message.numbers)
             if not isinstance(message, Mine):
                 yield message
-            elif message.asked is not None:
-                self._answered(message.asked)
+            elif message.asked:
+                self._answered(message.question or min(self._owed, default=0))
 
     def _answered(self, question: int) -> None:
         """And those before it, whose answers were lost."""

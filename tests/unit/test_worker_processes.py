@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from inquiry_svc.workers import parent
-from inquiry_svc.workers.link import AskYours, Mine, open_link
+from inquiry_svc.workers.link import AskYours, FromParent, FromWorker, Mine, open_link
 from inquiry_svc.workers.process import Worker, start_worker
 
 SERVING: Final = """
@@ -59,12 +59,29 @@ async def test_an_answer_that_is_lost_costs_no_other_question_its_own() -> None:
         await asked()
         for _ in range(10):
             asking = asyncio.create_task(worker.tell_numbers(within_s=60))
-            await other.send(Mine([], await asked()), timeout_s=5)
+            await other.send(Mine([], True, await asked()), timeout_s=5)
             await asking
         other.close()
         await reading
     link.close()
     await asyncio.sleep(0)
+
+
+async def test_a_parent_and_a_worker_of_the_release_before_understand_each_other() -> None:
+    """Where a new release is installed in place, one meets the other until all are renewed."""
+
+    class Before:
+        class AskYours(msgspec.Struct, tag="AskYours"):
+            pass
+
+        class Mine(msgspec.Struct, tag="Mine"):
+            numbers: list[Any]
+            asked: bool
+
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(Before.AskYours()), type=FromParent) == AskYours()
+    msgspec.msgpack.decode(msgspec.msgpack.encode(AskYours(7)), type=Before.AskYours)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(Before.Mine([], True)), type=FromWorker) == Mine([], True)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(Mine([], True, 7)), type=Before.Mine).asked
 
 
 async def test_a_worker_that_a_signal_without_a_name_ends_is_told_of() -> None:
