@@ -237,9 +237,10 @@ async def test_connections_that_the_server_ends_cost_nobody_an_answer(server: Po
 
 
 @asynccontextmanager
-async def two_connections(url: str) -> AsyncIterator[tuple[Connections, list[int]]]:
+async def two_connections(url: str, connect_timeout_s: float = 5.0) -> AsyncIterator[tuple[Connections, list[int]]]:
     """Both open, and the process ids of their ends in the server."""
-    async with Connections(PostgresSettings(url, connect_timeout_s=0.1), 2, "writer") as connections:
+    settings = PostgresSettings(url, connect_timeout_s=connect_timeout_s)
+    async with Connections(settings, 2, "writer") as connections:
         yield connections, await ends_of(connections)
 
 
@@ -247,7 +248,8 @@ async def ends_of(connections: Connections) -> list[int]:
     both = asyncio.Barrier(2)
 
     async def end(connection: Any) -> int:
-        await both.wait()
+        async with asyncio.timeout(30):
+            await both.wait()
         found: int = connection.get_server_pid()
         return found
 
@@ -257,18 +259,35 @@ async def ends_of(connections: Connections) -> list[int]:
 async def test_who_waits_long_for_a_free_connection_gets_one_and_none_is_opened_anew(
     server: PostgresServer, database: str
 ) -> None:
-    async with two_connections(server.url(database)) as (connections, ends):
+    async with two_connections(server.url(database), connect_timeout_s=0.5) as (connections, ends):
         over = asyncio.Event()
         busy = [asyncio.create_task(connections.run(lambda _: over.wait())) for _ in range(2)]
         waiting = asyncio.create_task(connections.run(lambda connection: connection.fetchval("SELECT 1")))
         impatient = asyncio.create_task(connections.run(lambda connection: connection.fetchval("SELECT 2")))
-        done, _ = await asyncio.wait([waiting, impatient], timeout=0.3)  # thrice the limit for a connection
+        done, _ = await asyncio.wait([waiting, impatient], timeout=1.0)  # twice the limit for a connection
         impatient.cancel()
         over.set()
         assert not done
         assert await waiting == 1
         await asyncio.gather(*busy)
         assert await ends_of(connections) == ends
+
+
+async def test_who_gets_a_connection_just_before_its_time_is_over_blames_no_other(
+    server: PostgresServer, database: str
+) -> None:
+    async with two_connections(server.url(database)) as (connections, ends):
+        begun = asyncio.Event()
+
+        async def slow(connection: Any) -> None:
+            begun.set()
+            await connection.execute("SELECT pg_sleep(60)")
+
+        late = asyncio.create_task(connections.run(slow))
+        await begun.wait()
+        late.cancel()
+        await asyncio.wait([late])
+        assert len({*ends} & {*await ends_of(connections)}) == 1
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "53200", "57014"])
@@ -320,7 +339,6 @@ async def test_work_that_is_done_is_answered_though_its_connection_cannot_be_clo
 async def test_counting_hours_gives_up_on_a_server_that_vanished(
     server: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inquiry_svc_plugins.stores.postgres.store._LONGEST_TURN_S", 0.1)
     async with fault_proxy(server.port) as proxy:
         settings = PostgresSettings(server.url(database, port=proxy.port))
         async with (
@@ -330,6 +348,7 @@ async def test_counting_hours_gives_up_on_a_server_that_vanished(
         ):
             store = PostgresStore(writers, readers)
             await store.count_hours()
+            monkeypatch.setattr("inquiry_svc_plugins.stores.postgres.store._LONGEST_TURN_S", 0.1)
             proxy.fault = "hang"
             with pytest.raises(TimeoutError):
                 await store.count_hours()

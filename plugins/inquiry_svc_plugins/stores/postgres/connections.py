@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -128,12 +129,15 @@ class Connections:
         except Exception as error:
             self._suspect |= _tells_of_the_others(error)
             raise
+        since = time.monotonic()
         try:
             return await work(connection)
         except _BLAMES_THE_ROW:
             raise
         except BaseException as error:
-            self._suspect |= _tells_of_the_others(error)
+            # Who is cancelled may have waited for a connection until then; the server has had this long.
+            soon = isinstance(error, asyncio.CancelledError) and time.monotonic() - since < self._connect_timeout_s
+            self._suspect |= not soon and _tells_of_the_others(error)
             connection.terminate()  # at once: a polite end would wait for a server that may hang
             raise
         finally:
