@@ -3,11 +3,13 @@
     python -m benchmarks.overload
 
 An open loop: requests come at random moments, so many a second, whatever becomes of those before. What the service can
-take is what a closed loop gets of it over as many connections as it has places; at 80 % of that it is said to be
-unloaded. A delay counts from the moment at which the request was due; how much later than that it was written is the
-generator's own fault, and is told as `lag`. What comes due while no connection is free is not sent, as a client's pool
-would have it: `offered_of_peak` says what was. `cpu_of_peak` is the CPU of each that was accepted, and of all else that
-was done meanwhile, by that at the peak: on a machine that others load too it tells more than the times.
+take, the peak, is the more of what closed loops get of it over as many connections as it has places and over two
+batches' worth, before each window and after; at 80 % of that it is said to be unloaded. A delay counts from the moment
+at which the request was due; how much later than that it was written is the generator's own fault, and is told as
+`lag`. What comes due while no connection is free is not sent, as a client's pool would have it: `offered_of_peak` says
+what was. `cpu_of_peak` is the CPU of each that was accepted, and of all else that was done meanwhile, by that at the
+peak: on a machine that others load too it tells more than the times. The first second counts for nothing: a crowd that
+has just come finds all places free.
 
 Heedless clients send again as soon as they were refused, over the same connection. Those who heed leave it alone for
 as long as Retry-After says: so the same number of connections brings fewer requests.
@@ -22,6 +24,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,6 +45,7 @@ _UNLOADED: Final = 0.8
 _LOADS: Final = ((_UNLOADED, False), (2.0, False), (10.0, False), (2.0, True), (10.0, True))
 """Of the peak, and whether the clients heed Retry-After."""
 _QUIET: Final = {"INQUIRY_LOGGING__REQUESTS": "none"}
+_LEAD_IN_S: Final = 1.0
 _FORGOTTEN_S: Final = 2.5
 """After so long the service gives all its places again."""
 _PROBES: Final = 20
@@ -68,14 +72,15 @@ def main(rounds: int, window_s: float, seed: int) -> None:
 
 
 async def _round(server: Server, requests: Sequence[bytes], window_s: float, seed: int) -> list[dict[str, Any]]:
-    spent_s = server.cpu_s()
-    peak = await closed_loop(server.url, requests, connections=_PLACES, duration_s=window_s, warm_up_s=0.5)
-    peak_cpu_s = (server.cpu_s() - spent_s) / peak.answered
     dice, rows = random.Random(seed), []
+    before = await _peak(server, requests)
     unloaded_s = 0.0
     for load, heeding in _LOADS:
-        seen = await _open_loop(server, requests, load * peak.requests_per_s, window_s, dice, heeding=heeding)
+        seen = await _open_loop(server, requests, load * before.requests_per_s, window_s, dice, heeding=heeding)
         await asyncio.sleep(_FORGOTTEN_S)
+        after = await _peak(server, requests)
+        peak = _Peak(mean((before.requests_per_s, after.requests_per_s)), mean((before.cpu_s, after.cpu_s)))
+        before = after
         p99_s = _p99(seen.delays_s)
         unloaded_s = unloaded_s or p99_s
         rows.append(
@@ -91,7 +96,7 @@ async def _round(server: Server, requests: Sequence[bytes], window_s: float, see
                 "refused_p50_ms": _ms(_quantile(seen.refused_s, 0.5)),
                 "refused_p99_ms": _ms(_p99(seen.refused_s)),
                 "lag_p99_ms": _ms(_p99(seen.lags_s)),
-                "cpu_of_peak": round(seen.server_busy * window_s / max(1, seen.within) / peak_cpu_s, 2),
+                "cpu_of_peak": round(seen.server_busy * window_s / max(1, seen.within) / peak.cpu_s, 2),
                 "server_busy": round(seen.server_busy, 2),
                 "load_busy": round(seen.load_busy, 2),
                 "rss_mb": round(seen.rss_bytes / 2**20),
@@ -99,6 +104,22 @@ async def _round(server: Server, requests: Sequence[bytes], window_s: float, see
             }
         )
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    requests_per_s: float
+    cpu_s: float
+    """Of a request."""
+
+
+async def _peak(server: Server, requests: Sequence[bytes]) -> _Peak:
+    found = []
+    for connections in (2 * BatchingSettings().max_batch, _PLACES):
+        spent_s = server.cpu_s()
+        loop = await closed_loop(server.url, requests, connections=connections, duration_s=1.0, warm_up_s=0.0)
+        found.append(_Peak(loop.requests_per_s, (server.cpu_s() - spent_s) / loop.answered))
+    return max(found, key=lambda peak: peak.requests_per_s)
 
 
 def _p99(values: Sequence[float]) -> float:
@@ -115,15 +136,20 @@ def _ms(seconds: float) -> float:
 
 @dataclass(slots=True)
 class _Seen:
+    """Of what was due from `since` on."""
+
+    since: float = 0.0
     until: float = 0.0
     within: int = 0
-    """Accepted and answered before the window was over."""
+    """Accepted and answered in the window."""
     refused_s: list[float] = field(default_factory=list)
     """Delays of all that were refused."""
     delays_s: list[float] = field(default_factory=list)
     """Of all that were accepted."""
     lags_s: list[float] = field(default_factory=list)
     """Of all that were sent: from when they were due."""
+    unanswered: int = 0
+    """Also of what was due before."""
     server_busy: float = 0.0
     """The share of the window in which it ran."""
     load_busy: float = 0.0
@@ -145,9 +171,12 @@ async def _open_loop(
         await connect(sender, parts.hostname or "", parts.port or 80)
     gc.collect()
     gc.disable()  # of a quarter of a million delays nothing is garbage
-    begun, spent_s, own_s = time.perf_counter(), server.cpu_s(), time.process_time()
-    next_due, seen.until = begun, begun + window_s
+    next_due = time.perf_counter()
+    seen.since, seen.until = next_due + _LEAD_IN_S, next_due + _LEAD_IN_S + window_s
+    spent_s: float | None = None
     while (now := time.perf_counter()) < seen.until:
+        if spent_s is None and now >= seen.since:
+            spent_s, own_s = server.cpu_s(), time.process_time()
         while next_due <= now:
             if not free:
                 next_due = now  # what comes meanwhile is not sent, and the next is due as if it had not come
@@ -155,6 +184,7 @@ async def _open_loop(
                 free.pop().send(next_due, dice.choice(requests))
             next_due += dice.expovariate(rate_per_s)
         await asyncio.sleep(max(BURST_S, min(next_due, seen.until) - now))
+    assert spent_s is not None
     seen.server_busy = (server.cpu_s() - spent_s) / window_s
     seen.load_busy = (time.process_time() - own_s) / window_s
     seen.rss_bytes = server.process.memory_info().rss
@@ -169,7 +199,7 @@ async def _open_loop(
 
 async def _recovered(prober: _Sender, request: bytes, seen: _Seen) -> None:
     """Wait for all answers, then until one at a time is accepted, again and again."""
-    while len(seen.delays_s) + len(seen.refused_s) < len(seen.lags_s):  # noqa: ASYNC110 (each sender says it for itself)
+    while seen.unanswered:  # noqa: ASYNC110 (each sender says it for itself)
         await asyncio.sleep(0.001)
     seen.recovered_s = time.perf_counter() - seen.until
     accepted = 0
@@ -196,7 +226,9 @@ class _Sender(Client):
 
     def send(self, due_at: float, request: bytes) -> None:
         self._due_at = due_at
-        self._seen.lags_s.append(time.perf_counter() - due_at)
+        self._seen.unanswered += 1
+        if due_at >= self._seen.since:
+            self._seen.lags_s.append(time.perf_counter() - due_at)
         self.transport.write(request)
 
     async def ask(self, request: bytes) -> bool:
@@ -210,15 +242,19 @@ class _Sender(Client):
 
     def answered(self) -> None:
         now = time.perf_counter()
-        self._seen.delays_s.append(now - self._due_at)
-        self._seen.within += now <= self._seen.until
+        self._seen.unanswered -= 1
+        if self._due_at >= self._seen.since:
+            self._seen.delays_s.append(now - self._due_at)
+        self._seen.within += self._seen.since <= now <= self._seen.until
         self._free.append(self)
 
     def refused(self, answer: bytes) -> None:
         if not answer.startswith(b"HTTP/1.1 503"):
             super().refused(answer)
             return
-        self._seen.refused_s.append(time.perf_counter() - self._due_at)
+        self._seen.unanswered -= 1
+        if self._due_at >= self._seen.since:
+            self._seen.refused_s.append(time.perf_counter() - self._due_at)
         if self._heeding:
             retry_after_s = int(answer.split(b"Retry-After: ", 1)[1].split(b"\r\n", 1)[0])
             asyncio.get_running_loop().call_later(retry_after_s, self._free.append, self)
