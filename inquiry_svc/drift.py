@@ -104,6 +104,7 @@ class Drift:
 
     def _forget_models(self) -> None:
         """All that are open no more and have decided nothing that waits: a profile holds a megabyte of words."""
+        self._meet_models()  # or one that comes back before anything is counted would not be met again
         deciding = {classifier.model for classifier in self._classifiers()}
         deciding |= {outcome.prediction.model for outcome in self._stored}
         for model in self._profiles.keys() - deciding:

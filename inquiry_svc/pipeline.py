@@ -65,7 +65,7 @@ class Pipeline:
         deadline_s: float,
         tracer: Tracer | None = None,
     ) -> None:
-        """Whoever has waited for `deadline_s` is told so: of a submission, that the store can't be reached."""
+        """Whoever has waited for `deadline_s` is told so; where it was for the store, that it can't be reached."""
         self._predictor = predictor
         self._router = router
         self._policy = policy
@@ -76,7 +76,8 @@ class Pipeline:
         self._deadline_s = deadline_s
         self._too_late = f"no answer within {deadline_s:g} s"
         self._route_timeout_s = deadline_s / 2
-        """Who waits for the router is told of it before the deadline says that it was the store."""
+        """Who waits for the router is told of it before the deadline."""
+        self._is_routing = False
         self._failed = metrics.series(INQUIRIES_PROCESSED, status="failed")
         self._duration_s = metrics.series(PROCESSING_DURATION)
         self._classifying = _batcher(self._classify_batch, "classify", max_batch, metrics, tracer)
@@ -125,11 +126,11 @@ class Pipeline:
 
         def classified(found: Prediction | BaseException) -> None:
             if isinstance(found, Prediction):
-                self._storing.go_on(waiting, (inquiry, found), stored)
+                self._storing.go_on(waiting, (inquiry, found), ended)
             else:
-                stored(found)
+                ended(Unavailable(self._too_late) if isinstance(found, TimeoutError) else found)
 
-        def stored(found: Outcome | BaseException) -> None:
+        def ended(found: Outcome | BaseException) -> None:
             self._admission.leave(patient=patient)
             if isinstance(found, Outcome):
                 self._duration_s.observe(time.monotonic() - started)
@@ -137,7 +138,9 @@ class Pipeline:
                 return
             if isinstance(found, Exception):
                 self._failed.inc()
-            tell(StoreUnavailable(self._too_late) if isinstance(found, TimeoutError) else found)
+            if isinstance(found, TimeoutError):
+                found = (Unavailable if self._is_routing else StoreUnavailable)(self._too_late)
+            tell(found)
 
         waiting: Waiting[Any, Any] = self._classifying.add(inquiry, classified, until=started + self._deadline_s)
         return waiting
@@ -176,11 +179,14 @@ class Pipeline:
 
     async def _route(self, items: Sequence[Predicted]) -> Sequence[Route]:
         inquiries, predictions = zip(*items, strict=True)
+        self._is_routing = True
         try:
             async with asyncio.timeout(self._route_timeout_s):
                 routes = await self._router.route(inquiries, predictions, self._workload.open_inquiries)
         except TimeoutError as error:
             raise Unavailable(f"the router did not answer within {self._route_timeout_s:g} s") from error
+        finally:
+            self._is_routing = False
         for route in routes:
             _refuse_nonsense(route)
         return routes

@@ -26,9 +26,10 @@ _TIMEOUT_S: Final = 3.0
 @config_option
 def health(url: str | None, live: bool, file: Path | None) -> None:
     """Ask a running service whether it is ready. Exit code 0 if so; else 1, and a line that says why."""
-    server = configured(file).settings.server
-    service = (url or url_here(server.host, server.port)).rstrip("/")
-    asked = f"{service}/api/v1/health/{'live' if live else 'ready'}"
+    if url is None:
+        server = configured(file).settings.server
+        url = url_here(server.host, server.port)
+    asked = f"{url.rstrip('/')}/api/v1/health/{'live' if live else 'ready'}"
     if not asked.startswith(("http://", "https://")):
         raise click.UsageError(f"--url {url!r} is no address of a service; give one like http://127.0.0.1:8000")
     try:

@@ -38,10 +38,10 @@ async def open_site(
     history = History(dashboards)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), headers=headers) as client:
-        clock_s = time.time() - time.monotonic()  # of the start: one that is put right meanwhile would spoil the rates
+        started_s = time.time() - _running_s()  # a clock that is put right meanwhile would spoil the rates
 
         async def scrape() -> None:
-            history.add(await _scraped(client, url, lambda: clock_s + time.monotonic()))
+            history.add(await _scraped(client, url, lambda: started_s + _running_s()))
 
         failing = f"what {url} says can't be shown"
         async with repeated(scrape, period_s=period_s, first_after_s=0, name="dashboard scrapes", failing=failing):
@@ -74,6 +74,11 @@ def _application(url: str, dashboards: Sequence[Dashboard], history: History) ->
         ]
     )
     return application
+
+
+def _running_s() -> float:
+    """Since the machine was started, the time that it slept included where that is known."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 async def _scraped(client: aiohttp.ClientSession, url: str, now_s: Callable[[], float]) -> Scrape:

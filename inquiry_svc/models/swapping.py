@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _PERIOD_S: Final = 1.0
 _AGAIN_AFTER_S: Final = 60.0
+_LATE_AGAIN_AFTER_S: Final = 600.0
+"""Where it took too long to open: whatever else is to be followed waits meanwhile."""
 """What was refused is tried again."""
 _OPEN_LIMIT_S: Final = 60.0
 _CLOSE_LIMIT_S: Final = 10.0
@@ -74,6 +76,7 @@ class Swapper:
         self._troubles: Mapping[str, str] = {}
         """Why it is not as the registry says, by alias."""
         self._again_at = 0.0
+        self._again_after_s = _AGAIN_AFTER_S
 
     @property
     def challenger(self) -> Reference | None:
@@ -114,7 +117,7 @@ class Swapper:
         stamp = await asyncio.to_thread(self._names.registry.stamp)
         if stamp == self._stamp and (not self._troubles or time.monotonic() < self._again_at):
             return
-        self._stamp = stamp
+        self._stamp, self._again_after_s = stamp, _AGAIN_AFTER_S
         try:
             aliases = await asyncio.to_thread(self._names.registry.aliases)
         except ConfigurationError as error:
@@ -123,7 +126,7 @@ class Swapper:
             logger.error("the registry of models can't be read; serving on as before", exc_info=error)
         else:
             await self._take_up(aliases)
-        self._again_at = time.monotonic() + _AGAIN_AFTER_S
+        self._again_at = time.monotonic() + self._again_after_s
 
     async def _take_up(self, aliases: Aliases) -> None:
         troubles: dict[str, str] = {}
@@ -157,6 +160,8 @@ class Swapper:
             return self._kept[named].model if named in self._kept else await self._open(named)
         except Exception as error:
             troubles[alias] = str(error)
+            if isinstance(error, TimeoutError):
+                self._again_after_s = _LATE_AGAIN_AFTER_S
             self._swaps["refused"].inc()
             logger.error("model %s is refused as the %s; serving on without it", named, alias, exc_info=error)
             return None
@@ -190,7 +195,7 @@ class Swapper:
                 model = await opened
         except BaseException as error:
             task.cancel()
-            if limit.expired():
+            if isinstance(error, TimeoutError) and limit.expired():
                 raise TimeoutError(f"{named} is not open within {_OPEN_LIMIT_S:g} s") from error
             raise
         self._kept[named] = _Kept(model, task, closing)

@@ -168,6 +168,19 @@ def test_of_several_versions_the_first_shows_its_profile_whenever_the_others_com
     assert seen == [english, english, latin, none, latin, english]
 
 
+def test_a_model_that_comes_back_before_anything_is_counted_has_its_profile_again() -> None:
+    first, metrics = ProfiledClassifier(profile()), Metrics(OWN_METRICS)
+    second = ProfiledClassifier(None)
+    second.model = Model("function", "2", "2" * 32)
+    classifiers = [first]
+    drift = Drift(lambda: classifiers, metrics)
+    for classifiers[:] in ([first], [second], [first]):
+        drift.count()
+    drift.on_stored(Stored(outcomes(first), 0, 0.0))
+    drift.count()
+    assert any(key[1] == "unknown_words" and count for key, count in values(metrics, OBSERVATIONS).items())
+
+
 def test_what_another_model_decided_counts_under_its_name_without_unknown_words() -> None:
     metrics = counted(ProfiledClassifier(profile()), [sample_outcome()])
     measured = {key[1] for key, count in values(metrics, OBSERVATIONS).items() if count and key[0] == "sample"}

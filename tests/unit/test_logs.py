@@ -174,22 +174,27 @@ def test_the_next_line_says_how_many_were_dropped_before_it() -> None:
         going_on = threading.Event()
         written = threading.Semaphore(0)
 
+        begun = threading.Event()
+
         def write(self, text: str) -> int:
+            self.begun.set()
             self.going_on.wait(20)
             self.written.release()
             return super().write(text)
 
     stream = Stuck()
     with logging_to(stream, JSON):
+        logger.info("first")
+        assert stream.begun.wait(20)
         for number in range(12_000):
             logger.info("line %d", number)
         stream.going_on.set()
-        for _ in range(10_000):
+        for _ in range(10_001):
             assert stream.written.acquire(timeout=20)
         logger.info("after")
         logger.info("and then")
     *before, after, then = map(json.loads, stream.getvalue().splitlines())
-    assert after["dropped_before"] == 12_000 - len(before) > 0
+    assert after["dropped_before"] == 12_001 - len(before) > 0
     assert not [line for line in (*before, then) if "dropped_before" in line]
 
 

@@ -14,6 +14,9 @@ from benchmarks.growth.workers import OnCores, opened_evenly, together
 from benchmarks.load import Figures, request_bytes
 from benchmarks.servers import constant_server
 
+FORKED = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+"""With what is open; Python warns of it from 3.12 on where there are threads."""
+
 
 @pytest.fixture
 def pair() -> Iterator[OnCores]:
@@ -38,10 +41,11 @@ def test_connections_are_opened_until_each_worker_has_as_many(pair: OnCores) -> 
             end.close()
 
 
+@FORKED
 def test_each_worker_is_asked(pair: OnCores) -> None:
     before_s = [server.cpu_s() for server in pair.servers]
-    found = pair.asked([request_bytes("/", b"{}")], 4, 0.2)
-    assert 0 < found.requests_per_s * 0.2 <= found.answered
+    found = pair.asked([request_bytes("/", b"{}")], 4, 2.0)
+    assert 0 < found.requests_per_s * 2.0 <= found.answered
     assert all(server.cpu_s() > spent_s for server, spent_s in zip(pair.servers, before_s, strict=True))
 
 
@@ -50,6 +54,7 @@ def test_rates_are_added_up_and_of_the_times_the_worst_is_told() -> None:
     assert found == Figures(150, 2, 4, 50)
 
 
+@FORKED
 def test_an_answer_that_is_no_success_is_told(pair: OnCores) -> None:
     with pytest.raises(RuntimeError, match="404 Not Found"):
         pair.asked([request_bytes("/nowhere", b"{}")], 4, 0.2)

@@ -332,6 +332,12 @@ async def test_a_model_that_takes_too_long_is_refused_and_health_says_so(
         await swapper.follow()
         with pytest.raises(Unavailable, match=rf"champion: {waiting} is not open within 0\.05 s"):
             await swapper.check()
+        tries = []
+        for minutes in (2, 11):  # it keeps all else from being followed meanwhile
+            have_passed(minutes, monkeypatch)
+            await swapper.follow()
+            tries.append(bench.swaps("refused"))
+        assert tries == [1, 2]
 
 
 async def test_a_service_whose_champion_is_broken_starts_with_the_built_in_model_and_says_so(bench: Bench) -> None:
