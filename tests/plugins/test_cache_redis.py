@@ -255,7 +255,12 @@ def given() -> Offering:
 
 
 async def test_flushed_and_foreign_bytes_are_never_an_answer(server: RedisServer) -> None:
-    settings = {"cache.provider": "redis", "cache.redis.url": server.url, "classifier.provider": "given"}
+    settings: dict[str, Any] = {
+        "cache.provider": "redis",
+        "cache.redis.url": server.url,
+        "cache.redis.timeout_s": 5.0,
+        "classifier.provider": "given",
+    }
     async with running_service(settings, plugins=[given()]) as running:
         await submits(running, "same", 5)
         poked = await server.ask(
