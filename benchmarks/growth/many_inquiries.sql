@@ -24,6 +24,7 @@ SELECT id, timestamp,
 FROM made;
 
 INSERT INTO routing_decisions
+    (inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at)
 SELECT id, timestamp,
     CASE WHEN dice < 38 THEN 'technical_support' WHEN dice < 63 THEN 'finance' WHEN dice < 78 THEN 'sales'
         WHEN dice < 88 THEN 'product_management' WHEN dice < 95 THEN 'hr' WHEN dice < 98 THEN 'legal'

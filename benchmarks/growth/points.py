@@ -148,7 +148,7 @@ def rows(stack: ExitStack, texts: Texts, counts: Sequence[int]) -> Iterator[Poin
     for count in counts:
         filled = folder / str(count)
         filled.mkdir()
-        _fill_sqlite(filled, count, now)
+        fill_sqlite(filled, count, now)
         url = stack.enter_context(postgres.database(f"rows_{count}"))
         _fill_postgres(postgres, f"rows_{count}", count, now)
         asyncio.run(_count_hours(open_sqlite(SqliteSettings(), Host(filled, Metrics()))))
@@ -171,7 +171,7 @@ def _of_store(store: str, service: Server, count: int, texts: Texts) -> Iterator
     yield Point("submit", store, count, service, texts.submits)
 
 
-def _fill_sqlite(folder: Path, count: int, now: datetime) -> None:
+def fill_sqlite(folder: Path, count: int, now: datetime) -> None:
     migrate(SqliteSettings(), Host(folder, Metrics()))
     script = _SQLITE_ROWS.read_text().replace(":rows", str(count)).replace(":now", str(int(now.timestamp() * 1e6)))
     [file] = folder.iterdir()

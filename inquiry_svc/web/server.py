@@ -26,6 +26,9 @@ from inquiry_svc.web.receipt import Receipts
 logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+_ACCEPTED_A_TURN: Final = 16
+"""Of each handle libuv accepts one connection in a turn of the loop, which under load takes milliseconds: of a thousand
+that connect at once the last would wait for seconds."""
 _LAST_READ_S: Final = 0.1
 """After the port has closed, what clients had sent by then is read for so long before idle connections close."""
 
@@ -84,7 +87,8 @@ class _Door:
         self._receipts = receipts
         self._settings = settings
         self._lane = lane
-        self._port: asyncio.Server | None = None
+        self._ports: list[asyncio.Server] = []
+        """Handles of the one."""
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -97,7 +101,9 @@ class _Door:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
-            self._port = await loop.create_server(self._protocol, sock=self._bound, backlog=_BACKLOG)
+            for _ in range(_ACCEPTED_A_TURN):
+                port = await loop.create_server(self._protocol, sock=self._bound.dup(), backlog=_BACKLOG)
+                self._ports.append(port)
         except OSError as error:
             host, port_number = self._bound.getsockname()[:2]
             raise refused(host, port_number, error) from error
@@ -117,9 +123,12 @@ class _Door:
 
     async def close_port(self) -> None:
         """Nobody is let in any more but those who were connected already."""
-        if self._port is not None and self._port.is_serving():
+        if self._ports:
             waiting = last_accepted(self._bound)
-            self._port.close()
+            for port in self._ports:
+                port.close()
+            self._ports.clear()
+            self._bound.close()
             for connection in waiting:
                 await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
