@@ -168,6 +168,8 @@ class Batcher(Generic[T, R]):
             if self._batch:
                 self._size.observe(len(self._batch))
                 await self._answer(self._batch)
+                if not self._next_first:  # work that waits for nobody gave all else no turn
+                    await asyncio.sleep(0)
 
     async def _tell_the_late(self) -> None:
         now = time.monotonic()

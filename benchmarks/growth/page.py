@@ -52,7 +52,7 @@ Up to 64 more connections make a request cheaper, since batches fill: above all 
 whole batch. From 256 on each costs more again, the constant answer as well. It is not that more is done: by callgrind
 a request takes 4 % more instructions at 1,024 connections than at 64, the constant answer 7 %. What they work on has
 left the processor's caches by the time it is its turn. p99 grows as the connections do, each of which waits for all
-others.""",
+others; at 1,024 it is that of the first moments, while they are accepted sixteen at a time.""",
     ),
     "length": Plot(
         "Length of the text",

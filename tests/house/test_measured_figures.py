@@ -55,6 +55,7 @@ def more(traced: str) -> str:
 
 CLASSIFIED: Final = by_workers("classify")
 SUBMITTED: Final = by_workers("submit, SQLite")
+ON_POSTGRES: Final = by_workers("submit, PostgreSQL")
 SAID: Final = [
     f"| SQLite, fsync on | {of_submits('submit, SQLite', 1).replace('/s', ' inquiries/s', 1)} |"
     f" {of_submits('submit, SQLite', 64)} |",
@@ -64,7 +65,8 @@ SAID: Final = [
     f"| classified only, nothing stored | {per_s('classify', 1):,}/s | {per_s('classify', 64):,}/s |",
     f"On SQLite that makes {per_s('submit, SQLite', 64) * 86_400 / 1e6:.0f} million a day.",
     f"two workers classify {CLASSIFIED[1]} a second where one classifies {CLASSIFIED[0]}, and take {SUBMITTED[1]}"
-    f" submits instead of {SUBMITTED[0]} on one SQLite file.",
+    f" submits instead of {SUBMITTED[0]} on one SQLite file, or {ON_POSTGRES[1]} instead of {ON_POSTGRES[0]}"
+    " on PostgreSQL",
     f"in batches of 64 the store alone takes {stored('sqlite', 64, 1)} rows a second instead of"
     f" {stored('sqlite', 1, 1)} (SQLite), or {stored('postgres', 64, 2)} instead of {stored('postgres', 1, 1)}"
     " (PostgreSQL, two writers).",

@@ -68,6 +68,21 @@ async def test_where_work_waits_for_somebody_the_next_batch_begins_before_result
     assert seen == ([2, 2] if next_first else [1, 2])
 
 
+async def test_between_two_batches_of_work_that_waits_for_nobody_all_else_has_its_turn() -> None:
+    bench, seen = Bench(max_batch=1), list[int]()
+
+    async def else_() -> None:
+        while len(bench.batches) < 3:
+            seen.append(len(bench.batches))
+            await asyncio.sleep(0)
+
+    async with bench.batcher.running():
+        beside = asyncio.create_task(else_())
+        await asyncio.gather(*(bench.put(item) for item in range(3)))
+        await beside
+    assert {1, 2} <= {*seen}
+
+
 @pytest.mark.parametrize("after", range(5))
 async def test_whenever_work_is_broken_off_everybody_is_told_once(after: int) -> None:
     bench, told = Bench(gate_open=False, next_first=True), list[object]()
