@@ -106,7 +106,7 @@ async def _measured(
                     partial(case, registry, models),
                     load=load,
                     window_s=window_s,
-                    quiet_first=number % 2 == 0,
+                    number=number,
                     dice=dice,
                 )
                 pairs[name].append(pair)

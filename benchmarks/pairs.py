@@ -40,10 +40,12 @@ async def measured_pair(
     *,
     load: float,
     window_s: float,
-    quiet_first: bool,
+    number: int,
     dice: random.Random,
 ) -> Pair:
     """`load` is the share of what as many connections get in a closed loop, all of them busy.
+
+    By the pair's `number` the one window is first or the other.
 
     What goes on must be over once `going_on` is left. Raises `RuntimeError` for any answer that is not 2xx.
     """
@@ -56,7 +58,7 @@ async def measured_pair(
         found.sort()
         return Window(len(found), found[len(found) // 2] * 1000, found[int(len(found) * 0.99)] * 1000)
 
-    if quiet_first:
+    if number % 2 == 0:
         quiet = await window(nullcontext())
         busy = await window(going_on())
     else:

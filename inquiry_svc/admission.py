@@ -1,7 +1,8 @@
 """The door: a fixed number of places, one for every text from its arrival to its answer.
 
-It bounds every queue behind it at once. A client who finds no place is told so immediately; a bulk upload, which can
-be made to wait, waits. Those who wait hold at most half of the places, so that uploads never shut the others out.
+It bounds every queue behind it at once. Who finds no place is refused immediately (a plain request has waited a moment
+for one before, at `web/gate.py`); a bulk upload, which can be made to wait, waits. Those who wait hold at most half of
+the places, so that uploads never shut the others out.
 
 All places are there for a crowd that comes at once. Where more come than can be served they would stay taken, and
 everybody would wait for as long as that takes: so once somebody was refused fewer are given, until nobody was for a

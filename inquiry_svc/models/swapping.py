@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 _PERIOD_S: Final = 1.0
 _AGAIN_AFTER_S: Final = 60.0
+"""What was refused is tried again."""
 _LATE_AGAIN_AFTER_S: Final = 600.0
 """Where it took too long to open: whatever else is to be followed waits meanwhile."""
-"""What was refused is tried again."""
 _OPEN_LIMIT_S: Final = 60.0
 _CLOSE_LIMIT_S: Final = 10.0
 _PROBE: Final = Text("", "Is the model whole?")

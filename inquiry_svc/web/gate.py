@@ -78,12 +78,11 @@ class Gate:
     def enter(self, caller: Caller) -> None:
         """Have it begin, now or when there is a place, or have it refused."""
         if not self._is_shut():
-            self._inside += 1
-            caller.begin()
+            self.let_in(caller)
             return
         self._line.append(caller)
         if self._turn is None:
-            self._turn_began = time.monotonic()
+            self._turn_began = time.perf_counter()
             self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn)
 
     def let_in(self, caller: Caller) -> None:
@@ -123,11 +122,11 @@ class Gate:
                 self.let_in(caller)
 
     def _take_turn(self) -> None:
-        now = time.monotonic()
+        now = time.perf_counter()
         passed_s, self._turn_began = min(now - self._turn_began, _LONGEST_TURN_S), now
         self._turn = asyncio.get_running_loop().call_later(_TURN_S, self._take_turn)  # whatever comes of this one
         self._let_in_more()
-        self._give_up()
+        self._give_up(come_before=now - PATIENCE_S)
         left = max(1, int(TOLD_PER_S * passed_s))
         while left and self._in_vain:
             caller = self._in_vain.popleft()
@@ -138,9 +137,8 @@ class Gate:
             self._turn.cancel()
             self._turn = None
 
-    def _give_up(self) -> None:
+    def _give_up(self, *, come_before: float) -> None:
         """On those who have waited too long."""
-        come_before = time.perf_counter() - PATIENCE_S
         while self._line and self._line[0].started < come_before:
             caller = self._line.popleft()
             if caller.waits:

@@ -66,7 +66,7 @@ async def test_a_swap_every_2_s_under_load_fails_no_request_slows_none_and_keeps
                 partial(swapping, registry, models),
                 load=SHARE_OF_CAPACITY,
                 window_s=window_s,
-                quiet_first=number % 2 == 0,
+                number=number,
                 dice=dice,
             )
             pairs.append(pair)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -152,12 +153,19 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "PATIENCE_S", 60.0)
 
 
-@pytest.mark.usefixtures("patience")
-async def test_who_finds_no_place_is_served_when_one_comes_free(running: Running) -> None:
+@asynccontextmanager
+async def waiting(running: Running) -> AsyncIterator[Connection]:
+    """One who has found no place."""
     await fill(running)
     async with Connection(running) as connection:
         connection.writer.write(head() + BODY)
         await until_active(running, 1)
+        yield connection
+
+
+@pytest.mark.usefixtures("patience")
+async def test_who_finds_no_place_is_served_when_one_comes_free(running: Running) -> None:
+    async with waiting(running) as connection:
         running.service.admission.leave(patient=False)
         assert (await connection.answer())[0] == 201
     assert running.service.metrics.series(INQUIRIES_REFUSED).value == 0
@@ -165,10 +173,8 @@ async def test_who_finds_no_place_is_served_when_one_comes_free(running: Running
 
 @pytest.mark.usefixtures("patience")
 async def test_who_leaves_while_it_waits_for_a_place_takes_none_and_is_counted_as_gone(running: Running) -> None:
-    await fill(running)
-    async with Connection(running) as connection:
-        connection.writer.write(head() + BODY)
-        await until_active(running, 1)
+    async with waiting(running):
+        pass
     await until_active(running, 0)
     metrics = running.service.metrics
     metrics.snapshot()
@@ -181,15 +187,12 @@ async def test_who_leaves_while_it_waits_for_a_place_takes_none_and_is_counted_a
 
 @pytest.mark.usefixtures("patience")
 async def test_who_waits_for_a_place_when_the_service_stops_is_refused_then() -> None:
-    async with running_service({"batching.places": PLACES}) as running:
-        await fill(running)
-        connection = await Connection(running).__aenter__()
-        connection.writer.write(head() + BODY)
-        await until_active(running, 1)
-    status, headers, _ = await connection.answer()
+    async with AsyncExitStack() as stack:
+        async with running_service({"batching.places": PLACES}) as running:
+            connection = await stack.enter_async_context(waiting(running))
+        status, headers, _ = await connection.answer()
     assert (status, headers["Connection"]) == (503, "close")
     assert running.service.metrics.series(INQUIRIES_REFUSED).value == 1
-    connection.writer.close()
 
 
 async def test_who_sends_half_a_head_can_not_hide_a_request_in_the_rest(running: Running) -> None:
