@@ -1,7 +1,7 @@
 """The short way of a plain submit or classify: from the bytes of a request to the bytes of its answer.
 
 aiohttp's way of one request costs several times what the model does: a task, a request, a response, two multidicts of
-headers. Nearly all requests need none of that: they come whole and in one piece, and nothing in their head is unusual.
+headers. Nearly all requests need none of that: they come at once, and nothing in their head is unusual.
 Those are answered here, with the edge, the access, the checks, the handlers and the problems of the plain way, in its
 order; and refused here where there is no place for them. Any other is not taken: it goes the plain way, which answers
 it as ever. `protocol.py` has the switch, and is told each answer.

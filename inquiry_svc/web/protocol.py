@@ -11,18 +11,32 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web.edge import mark, request_id_of
-from inquiry_svc.web.heads import Heads
+from inquiry_svc.web.heads import Head, Heads
 from inquiry_svc.web.incoming import Refusal
-from inquiry_svc.web.lane import Answering, Lane, plain_of
+from inquiry_svc.web.lane import Answering, Lane, Plain, plain_of
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipt, Receipts
 
 logger = logging.getLogger(__name__)
 
 _NOTHING_YET: Final = ("request", "first_byte")
+_REST_WITHIN_S: Final = 0.5
+"""Many clients send a head and its body one after the other. A body that is not whole by then goes the plain way, where
+it has a deadline."""
+
+
+class _Coming(Struct, eq=False):
+    """A request for the lane whose body is not here yet, not all of it."""
+
+    lane: Lane
+    plain: Plain
+    head: Head[Plain | None]
+    data: bytearray
+    giving_up: asyncio.TimerHandle
 
 
 class HttpProtocol(web.RequestHandler):
@@ -35,6 +49,7 @@ class HttpProtocol(web.RequestHandler):
     __slots__ = (
         "_answered",
         "_answering",
+        "_coming",
         "_heads",
         "_lane",
         "_later",
@@ -51,6 +66,7 @@ class HttpProtocol(web.RequestHandler):
         self._lane = lane
         """None where all goes the plain way, from now on."""
         self._heads = Heads(plain_of)
+        self._coming: _Coming | None = None
         self._answering: Answering | None = None
         self._answered: asyncio.Event | None = None
         """Set then; there only where somebody waits for it."""
@@ -70,7 +86,9 @@ class HttpProtocol(web.RequestHandler):
         lane, receipt = self._lane, self._receipt
         if data and receipt.waiting_for in _NOTHING_YET:
             receipt.waiting_for, receipt.since = "header", self._loop.time()
-        if lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
+        if self._coming is not None and data:
+            self._have_more_come(self._coming, data)
+        elif lane is None or not data:  # with nothing aiohttp calls itself, to go on with what it has
             super().data_received(data)
         elif self._answering is not None:
             self._later += data
@@ -79,12 +97,37 @@ class HttpProtocol(web.RequestHandler):
             self._go_on_plainly(self._left - len(data), data)
         elif (head := self._heads.read(data)) is None:
             self._go_on_plainly(-1, data)
-        elif head.end != len(data) or self._writing_paused or not (plain := lane.takes(head)):
+        elif head.end < len(data) or self._writing_paused or not (plain := lane.takes(head)):
             self._go_on_plainly(head.end - len(data), data)
-        else:
+        elif head.end > len(data):
             receipt.waiting_for = "answer"
-            self._answering = lane.answering(plain, data[head.body_at :], self._end_with, self.peername)
-            self._answering.enter()
+            giving_up = self._loop.call_later(_REST_WITHIN_S, self._give_up_on_rest)
+            self._coming = _Coming(lane, plain, head, bytearray(data), giving_up)
+        else:
+            self._answer(lane, plain, data[head.body_at :])
+
+    def _have_more_come(self, coming: _Coming, data: bytes) -> None:
+        coming.data += data
+        left = coming.head.end - len(coming.data)
+        if left > 0:
+            return
+        came = self._take_what_came(coming)
+        if left == 0:
+            self._answer(coming.lane, coming.plain, came[coming.head.body_at :])
+        else:
+            self._go_on_plainly(left, came)
+
+    def _take_what_came(self, coming: _Coming) -> bytes:
+        coming.giving_up.cancel()
+        self._coming = None
+        return bytes(coming.data)
+
+    def _give_up_on_rest(self) -> None:
+        coming = self._coming
+        if coming is not None:
+            came = self._take_what_came(coming)
+            self._go_on_plainly(coming.head.end - len(came), came)
+            self._tell_answered()
 
     def _go_on_plainly(self, left: int, data: bytes) -> None:
         self._left = left
@@ -102,10 +145,14 @@ class HttpProtocol(web.RequestHandler):
 
     # The lane
 
+    def _answer(self, lane: Lane, plain: Plain, body: bytes) -> None:
+        self._receipt.waiting_for = "answer"
+        self._answering = lane.answering(plain, body, self._end_with, self.peername)
+        self._answering.enter()
+
     def _end_with(self, answer: bytes, closes: bool) -> None:
         self._answering = None
-        if self._answered is not None:
-            self._answered.set()
+        self._tell_answered()
         self._receipt.waiting_for = "request"
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -120,6 +167,15 @@ class HttpProtocol(web.RequestHandler):
             self._pause_reading(False)
             self.data_received(data)
 
+    @property
+    def _has_one(self) -> bool:
+        """A request of which aiohttp knows nothing."""
+        return self._answering is not None or self._coming is not None
+
+    def _tell_answered(self) -> None:
+        if self._answered is not None:
+            self._answered.set()
+
     def _pause_reading(self, wanted: bool) -> None:
         transport = self.transport
         if transport is not None:
@@ -129,13 +185,16 @@ class HttpProtocol(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         """Close what is idle. aiohttp knows of nothing that the lane has taken."""
-        if self._answering is not None:
+        if self._has_one:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._receipts.closed(self)
         self._lane = None
+        if self._coming is not None:
+            self._take_what_came(self._coming)
+            self._tell_answered()
         if self._answering is not None:
             self._answering.cancel()
         super().connection_lost(exc)
@@ -158,7 +217,7 @@ class HttpProtocol(web.RequestHandler):
         if self._answering is not None:
             self._answering.refuse()
         for _ in range(2):
-            if self._answering is not None:
+            if self._has_one:
                 self._answered = asyncio.Event()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(timeout):

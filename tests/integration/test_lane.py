@@ -7,7 +7,8 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -16,7 +17,13 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from inquiry_svc.catalogue import HTTP_REQUEST_DURATION, HTTP_REQUESTS, HTTP_REQUESTS_ACTIVE, INQUIRIES_IN_FLIGHT
+from inquiry_svc.catalogue import (
+    HTTP_CONNECTIONS_ACTIVE,
+    HTTP_REQUEST_DURATION,
+    HTTP_REQUESTS,
+    HTTP_REQUESTS_ACTIVE,
+    INQUIRIES_IN_FLIGHT,
+)
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Text, Verdict
 from inquiry_svc.logs import REQUEST_ID
@@ -24,6 +31,7 @@ from inquiry_svc.service import Service
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.testing.samples import sample_verdict
+from inquiry_svc.web.protocol import HttpProtocol
 from tests.api_keys import with_keys, written_keys
 
 SUBMIT: Final = "/api/v1/inquiries/submit"
@@ -81,6 +89,34 @@ class Client:
         return int(code), headers, json.loads(body)
 
 
+class Read:
+    """How much the service has read, from whomever."""
+
+    def __init__(self) -> None:
+        self.times = self.bytes = 0
+        self._sent = 0
+
+    async def sent(self, client: Client, raw: bytes) -> None:
+        """Send it, and wait until it was read."""
+        self._sent += len(raw)
+        client.writer.write(raw)
+        async with asyncio.timeout(10):
+            while self.bytes < self._sent:  # noqa: ASYNC110 (nothing tells)
+                await asyncio.sleep(0)
+
+
+@contextmanager
+def reading() -> Iterator[Read]:
+    read, received = Read(), HttpProtocol.data_received
+
+    def receive(self: HttpProtocol, data: bytes) -> None:
+        read.times, read.bytes = read.times + 1, read.bytes + len(data)
+        received(self, data)
+
+    with patch.object(HttpProtocol, "data_received", receive):
+        yield read
+
+
 @asynccontextmanager
 async def connected(running: Running) -> AsyncIterator[Client]:
     address = urlsplit(running.url)
@@ -95,6 +131,9 @@ def request(path: str, body: object, *lines: str) -> bytes:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     fixed = (f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(raw)}")
     return "".join(f"{line}\r\n" for line in (*fixed, *lines, "")).encode() + raw
+
+
+HEAD_BYTES: Final = request(SUBMIT, BODY).index(b"\r\n\r\n") + 4
 
 
 @pytest.mark.parametrize(
@@ -187,6 +226,76 @@ async def test_a_connection_comes_back_from_the_plain_way(running: Running, plai
             assert (await client.ask(other))[0] == 200
             assert (await client.ask(request(SUBMIT, BODY)))[0] == 201
     assert b"".join(plainly) == (LIVE + in_two + other) * 3
+
+
+def _pieces(raw: bytes, lengths: Sequence[int]) -> list[bytes]:
+    """Of these lengths, and the rest."""
+    ends = list(accumulate(lengths))
+    return [raw[start:end] for start, end in pairwise([0, *ends, len(raw)])]
+
+
+@pytest.mark.parametrize("lengths", [[HEAD_BYTES], [HEAD_BYTES, 5, 5], [HEAD_BYTES + 5], [HEAD_BYTES, *([1] * 20)]])
+async def test_a_body_that_comes_after_its_head_is_answered_the_short_way(
+    running: Running, plainly: list[bytes], lengths: list[int]
+) -> None:
+    with reading() as read:
+        async with connected(running) as client:
+            for _ in range(3):
+                for piece in _pieces(request(SUBMIT, BODY), lengths):
+                    await read.sent(client, piece)
+                status, _, found = await client.answer()
+                assert (status, found["subject"]) == (201, BODY["subject"])
+    assert read.times == 3 * (len(lengths) + 1)
+    assert not plainly
+
+
+async def test_what_is_sent_after_a_body_in_pieces_is_answered_after_it(running: Running) -> None:
+    first, second = (request(SUBMIT, {**BODY, "subject": subject}) for subject in ("first", "second"))
+    with reading() as read:
+        async with connected(running) as client:
+            await read.sent(client, first[:-5])
+            await read.sent(client, first[-5:] + second)
+            assert [(await client.answer())[2]["subject"] for _ in range(2)] == ["first", "second"]
+
+
+async def test_a_body_that_does_not_come_has_its_deadline(plainly: list[bytes]) -> None:
+    raw = request(SUBMIT, BODY)
+    async with running_service({"server.body_timeout_s": 0.1}) as running, connected(running) as client:
+        assert (await client.ask(raw[:-5]))[0] == 408
+    assert b"".join(plainly) == raw[:-5]
+
+
+async def test_who_leaves_before_the_body_was_whole_leaves_nothing_behind(running: Running) -> None:
+    active = running.service.metrics.series(HTTP_CONNECTIONS_ACTIVE)
+    with reading() as read:
+        async with connected(running) as client:
+            await read.sent(client, request(SUBMIT, BODY)[:-5])
+        async with asyncio.timeout(10):
+            while active.value:  # noqa: ASYNC110 (swept twice a second)
+                await asyncio.sleep(0.01)
+    assert running.service.metrics.series(HTTP_REQUESTS_ACTIVE).value == 0
+
+
+async def test_stopping_waits_for_the_rest_of_a_body(plainly: list[bytes]) -> None:
+    raw, stopping = request(SUBMIT, BODY), asyncio.Event()
+    shutdown = HttpProtocol.shutdown
+
+    async def noted(self: HttpProtocol, timeout: float | None = 15.0) -> None:
+        stopping.set()
+        await shutdown(self, timeout)
+
+    with reading() as read, patch.object(HttpProtocol, "shutdown", noted):
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(running_service({"store.provider": "memory"}))
+            async with connected(running) as client:
+                await read.sent(client, raw[:-5])
+                stop = asyncio.create_task(stack.aclose())
+                async with asyncio.timeout(10):
+                    await stopping.wait()
+                status, headers, _ = await client.ask(raw[-5:])
+                await stop
+    assert (status, headers["Connection"]) == (201, "close")
+    assert not plainly
 
 
 async def test_what_is_sent_ahead_is_answered_in_its_order(running: Running) -> None:
