@@ -11,10 +11,10 @@ import threading
 import time
 from typing import Final
 
-PAUSES: Final = 9
-"""A pause is so many times as long as the step before it: a tenth of a processor is little beside one that is busy to
-four fifths, and what takes 30 ms is done in a third of a second."""
-_LEAST_S: Final = 0.0002
+PAUSES: Final = 19
+"""A pause is so many times as long as the step before it: a twentieth of a processor is little beside one that is busy
+to four fifths, and what takes 45 ms is done within a second."""
+_LEAST_S: Final = 0.0005
 """Less work goes on without a pause; it counts with the next step."""
 _MOST_S: Final = 0.02
 """More is no step: the thread has done other things since, or this can't be cut up."""
