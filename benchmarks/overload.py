@@ -55,8 +55,9 @@ _PROBES: Final = 20
 @click.command()
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--seconds", "window_s", default=5.0, show_default=True, help="Of each load, once.")
+@click.option("--loads", default=len(_LOADS), show_default=True, help="So many of them, from the smallest on.")
 @click.option("--seed", default=1, show_default=True)
-def main(rounds: int, window_s: float, seed: int) -> None:
+def main(rounds: int, window_s: float, loads: int, seed: int) -> None:
     """Measure, print, and write `results/overload.json`."""
     use_core(LOAD_CORE)
     texts = Texts(seed)
@@ -65,17 +66,21 @@ def main(rounds: int, window_s: float, seed: int) -> None:
         server = started(stack, inquiry_server(_QUIET))
         for path, requests in (("classify", texts.classifies), ("submit, SQLite", texts.submits)):
             for _ in range(rounds):
-                for row in uvloop.run(_round(server, requests, window_s, seed)):
+                for row in uvloop.run(_round(server, requests, _LOADS[:loads], window_s, seed)):
                     rows.append({"path": path, **row})
                     click.echo("".join(f"{name} {value}   " for name, value in rows[-1].items()))
-    write_results("overload", rows=rows, parameters={"rounds": rounds, "seconds": window_s, "seed": seed})
+    write_results(
+        "overload", rows=rows, parameters={"rounds": rounds, "seconds": window_s, "loads": loads, "seed": seed}
+    )
 
 
-async def _round(server: Server, requests: Sequence[bytes], window_s: float, seed: int) -> list[dict[str, Any]]:
+async def _round(
+    server: Server, requests: Sequence[bytes], loads: Sequence[tuple[float, bool]], window_s: float, seed: int
+) -> list[dict[str, Any]]:
     dice, rows = random.Random(seed), []
     before = await _peak(server, requests)
     unloaded_s = 0.0
-    for load, heeding in _LOADS:
+    for load, heeding in loads:
         seen = await _open_loop(server, requests, load * before.requests_per_s, window_s, dice, heeding=heeding)
         await asyncio.sleep(_FORGOTTEN_S)
         after = await _peak(server, requests)

@@ -1,4 +1,6 @@
-"""Every benchmark in short form, in a few minutes: whether they all still run, and about where we are.
+"""The benchmarks in short form, in three minutes: whether they still run, and about where we are.
+
+Not how cost grows, which has no short form, nor the instructions, which `make soak` counts.
 
 The figures are too short to quote: they are printed, and `results/` stays as it was.
 """
@@ -23,7 +25,10 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "benchmarks.stores": ("--repeats", "1", "--seconds", "0.2"),
     "benchmarks.metrics_cost": ("--seconds", "2"),
     "benchmarks.tracing_cost": ("--rounds", "2", "--seconds", "0.5"),
+    "benchmarks.footprint": ("--starts", "1", "--seconds", "1"),
+    "benchmarks.overload": ("--rounds", "1", "--seconds", "1", "--loads", "2"),
     "benchmarks.models": ("--rounds", "2", "--seconds", "1"),
+    "benchmarks.lateness": ("--swaps", "2", "xgboost"),
     "benchmarks.scoring": ("--lines", "2000", "--rounds", "1"),
     "benchmarks.peers": ("--repeats", "1", "--seconds", "1", "--connections", "64"),
 }
