@@ -7,7 +7,7 @@ of its own. `inquiry_svc.testing` holds a contract suite for each kind; a provid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +33,7 @@ from inquiry_svc.inquiries import (
     Verdict,
 )
 from inquiry_svc.model_folders import ModelFolders
+from inquiry_svc.notices import Notice, NoticeKind
 from inquiry_svc.profiles import Profile
 from inquiry_svc.review_queue import ReviewStore
 from inquiry_svc.upkeep import Upkeep
@@ -281,6 +282,26 @@ class Source(Protocol):
 
         What this raises is logged and counted, and it is called again after a pause: no need to wait for a server that
         is away. Cancelled when it has not returned `server.stop_timeout_s` after `stopping` was set.
+        """
+
+
+class Notifier(Protocol):
+    """Tells somebody elsewhere what became of inquiries, each thing at least once."""
+
+    @property
+    def kinds(self) -> Collection[NoticeKind]:
+        """What it wants to hear of, from when it is opened on. Read then."""
+
+    async def notify(self, notice: Notice, outcome: Outcome) -> None:
+        """Tell of it. When this returns it was delivered, and is never told again.
+
+        `outcome` is as it stands now: `notice` may be of something before. Called for several at once, never for two of
+        one inquiry, which are told in the order in which they happened. Cancelled after `notifiers.timeout_s`.
+
+        Raises `Undeliverable` where it will never be taken: it is set aside at once. Whatever else is raised, it is
+        told again later, with the same `notice_id`, and one at a time while nothing gets through. Raise `Unavailable`
+        to say why, and by its `retry_after_s` not to be asked for this one before. The messages of these two are kept
+        and logged, of any other exception its type alone; they must quote no inquiry.
         """
 
 

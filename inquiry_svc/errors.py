@@ -12,6 +12,7 @@
     ├── TriageFailed              a plugin raised over this one inquiry; the others of its batch were served
     ├── IdempotencyKeyReused      the key was used before for another payload
     ├── CannotExplain             the classifier that would have to say why can't
+    ├── Undeliverable             a notifier will never be able to tell of this: no use in trying again
     ├── InquiryNotFound
     ├── AlreadyResolved
     └── ReviewNotYours            another reviewer holds it, or it does not wait for review
@@ -81,6 +82,10 @@ class IdempotencyKeyReused(InquiryServiceError):
 
 class CannotExplain(InquiryServiceError):
     """The classifier has no `explain`: see `contracts.Explainer`."""
+
+
+class Undeliverable(InquiryServiceError):
+    """A notice that its receiver will never take. The message is kept beside it, for a person to read."""
 
 
 class InquiryNotFound(InquiryServiceError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.typedefs import Middleware
 
-    from inquiry_svc.contracts import Cache, Classifier, Exporter, Provider, Router, Source, Store
+    from inquiry_svc.contracts import Cache, Classifier, Exporter, Notifier, Provider, Router, Source, Store
     from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed, Routed, Stored
     from inquiry_svc.metrics import Metric, Metrics
     from inquiry_svc.service import Service
@@ -67,6 +67,11 @@ def register_exporters() -> Iterable[Provider[Exporter]]:  # type: ignore[empty-
 @hookspec
 def register_sources() -> Iterable[Provider[Source]]:  # type: ignore[empty-body]
     """Offer sources of inquiries beside HTTP, for `[sources] providers`."""
+
+
+@hookspec
+def register_notifiers() -> Iterable[Provider[Notifier]]:  # type: ignore[empty-body]
+    """Offer notifiers, which tell somebody elsewhere what became of inquiries, for `[notifiers] providers`."""
 
 
 @hookspec

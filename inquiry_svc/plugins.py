@@ -26,6 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "store": "register_stores",
     "exporter": "register_exporters",
     "source": "register_sources",
+    "notifier": "register_notifiers",
     "tracer": "register_tracers",
 }
 """Each kind of provider and the hook that offers it."""

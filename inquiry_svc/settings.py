@@ -24,6 +24,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "store": "store",
     "exporter": "exporters",
     "source": "sources",
+    "notifier": "notifiers",
     "tracer": "tracing",
 }
 """The section in which each kind of provider is chosen and set."""
@@ -166,6 +167,18 @@ class SourcesSettings:
     """All of them bring inquiries in, beside HTTP."""
 
 
+@dataclass(frozen=True, slots=True)
+class NotifiersSettings:
+    providers: tuple[str, ...] = ()
+    """All of them tell what they are set to. What they have not told yet waits in the store."""
+    at_once: Count = 16
+    """So many notices each of them may be telling at a time, in each process; one while nothing gets through."""
+    timeout_s: Seconds = 10.0
+    """For telling of one thing. After that it is told again later."""
+    give_up_after_s: Annotated[float, Meta(gt=0)] = 259_200.0
+    """What fails after it has waited for so long is set aside: see `inquiry-svc notices`."""
+
+
 NO_TRACER: Final = "none"
 
 
@@ -242,6 +255,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     exporters: ExportersSettings = field(default_factory=ExportersSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
+    notifiers: NotifiersSettings = field(default_factory=NotifiersSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
@@ -260,5 +274,6 @@ class Settings:
             ("store", self.store.provider),
             *(("exporter", name) for name in self.exporters.providers),
             *(("source", name) for name in self.sources.providers),
+            *(("notifier", name) for name in self.notifiers.providers),
             *([("tracer", self.tracing.provider)] if self.tracing.provider != NO_TRACER else []),
         ]

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from inquiry_svc.contracts import Cache, Classifier, Host, NoSettings, Provider, Router, Source, Store, Submit
+from inquiry_svc.contracts import (
+    Cache,
+    Classifier,
+    Host,
+    NoSettings,
+    Notifier,
+    Provider,
+    Router,
+    Source,
+    Store,
+    Submit,
+)
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import Model, Text, Verdict
+from inquiry_svc.inquiries import Model, Outcome, Text, Verdict
+from inquiry_svc.notices import NOTICE_KINDS, Notice, NoticeKind
 from inquiry_svc.testing.samples import sample_verdict
 
 T = TypeVar("T")
@@ -41,6 +53,25 @@ class FunctionSource:
         await self._run(submit, stopping)
 
 
+class FunctionNotifier:
+    """A notifier that is a function, and remembers what it was called with."""
+
+    def __init__(
+        self,
+        notify: Callable[[Notice, Outcome], Awaitable[None]] | None = None,
+        *,
+        kinds: Collection[NoticeKind] = NOTICE_KINDS,
+    ) -> None:
+        self.kinds = kinds
+        self.called: list[Notice] = []
+        self._notify = notify
+
+    async def notify(self, notice: Notice, outcome: Outcome) -> None:
+        self.called.append(notice)
+        if self._notify is not None:
+            await self._notify(notice, outcome)
+
+
 class Offering:
     """A plugin that offers ready-made providers, all under the name `given`."""
 
@@ -52,12 +83,14 @@ class Offering:
         cache: Cache | None = None,
         store: Store | None = None,
         source: Source | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._classifier = classifier
         self._router = router
         self._cache = cache
         self._store = store
         self._source = source
+        self._notifier = notifier
 
     @hookimpl
     def register_classifiers(self) -> Iterable[Provider[Classifier]]:
@@ -78,6 +111,10 @@ class Offering:
     @hookimpl
     def register_sources(self) -> Iterable[Provider[Source]]:
         return _offered(self._source)
+
+    @hookimpl
+    def register_notifiers(self) -> Iterable[Provider[Notifier]]:
+        return _offered(self._notifier)
 
 
 def _offered(thing: T | None) -> Iterable[Provider[T]]:

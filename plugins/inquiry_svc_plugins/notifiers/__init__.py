@@ -1,0 +1,1 @@
+"""Notifiers: who is told elsewhere of what became of inquiries."""
