@@ -33,7 +33,7 @@ from inquiry_svc.inquiries import (
     Verdict,
 )
 from inquiry_svc.model_folders import ModelFolders
-from inquiry_svc.notices import Notice, NoticeKind
+from inquiry_svc.notices import Notice, NoticeKind, NoticeStore
 from inquiry_svc.profiles import Profile
 from inquiry_svc.review_queue import ReviewStore
 from inquiry_svc.upkeep import Upkeep
@@ -173,10 +173,14 @@ class Pool:
         return Pool(self.idle + other.idle, self.active + other.active, self.maximum + other.maximum)
 
 
-class Store(ReviewStore, Protocol):
-    """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept."""
+class Store(ReviewStore, NoticeStore, Protocol):
+    """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept.
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    What stores something takes the notices of it, and keeps them in the same transaction and in their order; those of
+    what this call did not store, since it had been stored before, are not kept.
+    """
+
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         """Commit all or none in one transaction, and return what is stored for each, in order.
 
         That is the outcome itself or, where its idempotency key (or its id) is stored already, the earlier outcome:
@@ -190,14 +194,16 @@ class Store(ReviewStore, Protocol):
     async def list(self, filters: Filters, *, limit: int, after: Position | None) -> Sequence[Outcome]:
         """Newest `received_at` first (ties: larger id first), at most `limit`, starting just after `after`."""
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         """Keep the feedback and clear `needs_review`. Raises `InquiryNotFound`.
 
         `as_review` does so only while the inquiry waits for review and nobody but `feedback.reviewer` holds it at
         `feedback.given_at`. Else it raises `ReviewNotYours`.
         """
 
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         """Note when the inquiry was answered. Raises `InquiryNotFound`, `AlreadyResolved`."""
 
     async def stats(self, *, since: datetime, now: datetime) -> Stats:

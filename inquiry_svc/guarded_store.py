@@ -13,6 +13,7 @@ from inquiry_svc.contracts import Filters, Pool, Position, Stats, Store
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 
 
@@ -27,9 +28,9 @@ class GuardedStore:
         }
         self._active = metrics.series(DB_CONNECTIONS_ACTIVE)
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         async with self._call("save"):
-            return await self._store.save(outcomes)
+            return await self._store.save(outcomes, notices)
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         async with self._call("get"):
@@ -39,13 +40,15 @@ class GuardedStore:
         async with self._call("list"):
             return await self._store.list(filters, limit=limit, after=after)
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         async with self._call("feedback"):
-            return await self._store.add_feedback(inquiry_id, feedback, as_review=as_review)
+            return await self._store.add_feedback(inquiry_id, feedback, as_review=as_review, notices=notices)
 
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         async with self._call("resolve"):
-            return await self._store.resolve(inquiry_id, resolved_at)
+            return await self._store.resolve(inquiry_id, resolved_at, notices=notices)
 
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         async with self._call("stats"):
@@ -72,6 +75,30 @@ class GuardedStore:
     async def review_queue(self) -> ReviewQueue:
         async with self._call("review_queue"):
             return await self._store.review_queue()
+
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        async with self._call("claim_notices"):
+            return await self._store.claim_notices(notifier, now=now, until=until, limit=limit)
+
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        async with self._call("settle_notices"):
+            await self._store.settle_notices(settled)
+
+    async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:
+        async with self._call("notices"):
+            return await self._store.notices(filters, limit=limit)
+
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        async with self._call("notices"):
+            return await self._store.retry_notices(filters, now=now, limit=limit)
+
+    async def drop_notices(self, filters: NoticeFilters, *, limit: int) -> int:
+        async with self._call("notices"):
+            return await self._store.drop_notices(filters, limit=limit)
+
+    async def outbox(self, notifier: str) -> Outbox:
+        async with self._call("outbox"):
+            return await self._store.outbox(notifier)
 
     def pool(self) -> Pool:
         return self._store.pool()

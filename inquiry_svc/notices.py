@@ -105,9 +105,9 @@ class NoticeStore(Protocol):
     async def settle_notices(self, settled: Sequence[Settled]) -> None:
         """Commit what became of deliveries, in one transaction.
 
-        What was delivered is gone, whoever holds it now. The rest is done only while it is still held by this claim:
-        what failed has one attempt more and is due again at `at`, what follows it not before; what is set aside holds
-        up nothing; what is returned is due at `at`, as if it had not been claimed.
+        What was delivered is gone. What failed has one attempt more and is due again at `at`, and what comes after it
+        not before. What is set aside holds up nothing. What is returned is due at `at`, as if it had not been claimed.
+        Nothing is done to what has been claimed again since, where the claim had run out.
         """
 
     async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:

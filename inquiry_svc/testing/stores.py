@@ -28,6 +28,9 @@ from msgspec.structs import replace
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
+from inquiry_svc.notices import NoticeFilters
+from inquiry_svc.testing.notices import NoticeContract, notices_of
+from inquiry_svc.testing.notices import everybody_claims_something_of_their_own as everybody_claims_notices
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
 from inquiry_svc.testing.reviews import (
     ReviewQueueContract,
@@ -43,7 +46,7 @@ _ALL: Final = 1000
 """A limit that no test reaches."""
 
 
-class StoreContract(ReviewQueueContract):
+class StoreContract(ReviewQueueContract, NoticeContract):
     """Inherit it, and override `store`."""
 
     @pytest.fixture
@@ -301,6 +304,18 @@ class DurableStoreContract(StoreContract):
     async def test_two_processes_on_one_place_give_no_review_to_two_reviewers(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:
             await everybody_claims_something_of_their_own(one, other)
+
+    async def test_two_processes_on_one_place_hold_no_notice_twice(self, open_store: OpenStore) -> None:
+        async with open_store() as one, open_store() as other:
+            await everybody_claims_notices(one, other)
+
+    async def test_notices_outlast_closing_and_opening_again(self, open_store: OpenStore) -> None:
+        outcome = sample_outcome()
+        notices = notices_of(outcome, "triaged", "escalated")
+        async with open_store() as store:
+            await store.save([outcome], notices)
+        async with open_store() as store:
+            assert [each.notice for each in await store.notices(NoticeFilters(), limit=_ALL)] == notices
 
     async def test_of_many_who_decide_at_once_in_two_processes_one_does(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:

@@ -159,7 +159,7 @@ async def test_the_drill_restores_row_for_row_what_the_database_held_while_a_ser
         held = {name: int(count) for name, count, _ in (line.split("|") for line in after)}
         assert held.keys() == {
             *("inquiries", "predictions", "routing_decisions"),
-            *("feedback", "reviews", "idempotency_keys"),
+            *("feedback", "reviews", "notices", "idempotency_keys"),
         }
         assert held["feedback"] == 1
         assert len(before) <= held["inquiries"] == held["predictions"] == held["routing_decisions"]
@@ -190,10 +190,12 @@ async def test_the_digest_of_the_drill_tells_a_single_changed_row(server: Postgr
             "UPDATE feedback SET reviewer = 'Ana'",
             "UPDATE idempotency_keys SET fingerprint = 'f' WHERE value = 'key 2'",
             "INSERT INTO reviews SELECT inquiry_id, timestamp, timestamp, '[]' FROM inquiries LIMIT 1",
+            "INSERT INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at) "
+            "SELECT inquiry_id, 'chat', 'triaged', inquiry_id, timestamp, timestamp, timestamp FROM inquiries LIMIT 1",
         ):
             server.sql(change, "inquiries")
             seen.add(shell.bash(count))
-        assert len(seen) == 7
+        assert len(seen) == 8
 
 
 async def review(url: str, inquiry_id: str) -> None:

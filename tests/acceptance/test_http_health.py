@@ -12,6 +12,7 @@ import pytest
 from inquiry_svc.catalogue import COMPONENTS, HEALTH
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.inquiries import Outcome, Text, Verdict
+from inquiry_svc.notices import Notice
 from inquiry_svc.testing.problems import assert_marked, problem_of
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
@@ -33,9 +34,9 @@ class BrokenStore(MemoryStore):
         self.checks += 1
         await self._break()
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         await self._break()
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         await self._break()

@@ -13,6 +13,7 @@ import pytest
 
 from inquiry_svc.catalogue import INQUIRIES_IN_FLIGHT, INQUIRIES_REFUSED
 from inquiry_svc.inquiries import Outcome
+from inquiry_svc.notices import Notice
 from inquiry_svc.testing.providers import Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc_plugins.stores.memory import MemoryStore
@@ -29,9 +30,9 @@ class StuckStore(MemoryStore):
         super().__init__()
         self.going_on = asyncio.Event()
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         await self.going_on.wait()
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
 
 def full_service(store: StuckStore) -> dict[str, object]:

@@ -27,6 +27,7 @@ from inquiry_svc.events import Stored
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Inquiry, Outcome, Prediction, Route, Text, Verdict
 from inquiry_svc.logs import logging_to
+from inquiry_svc.notices import Notice
 from inquiry_svc.settings import LoggingSettings
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
@@ -225,7 +226,7 @@ CANARY = "canary-7c1f"
 class QuotingStore(MemoryStore):
     """Tells all it knows in its exceptions, and loses a task that does so too."""
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         for outcome in outcomes:
             if "row" in outcome.inquiry.subject:
                 raise ValueError(f"can't write {outcome}")
@@ -234,7 +235,7 @@ class QuotingStore(MemoryStore):
             if "task" in outcome.inquiry.subject:
                 lost = asyncio.create_task(self._lose(outcome))
                 await asyncio.wait([lost])
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
     async def _lose(self, outcome: Outcome) -> None:
         raise LookupError(f"lost {outcome}")

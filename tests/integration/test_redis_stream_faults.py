@@ -176,9 +176,9 @@ async def test_what_the_store_cannot_take_waits_in_the_stream_until_it_can(
     server: RedisServer, producer: Producer, redis: aioredis.Redis
 ) -> None:
     class AwayAtFirst(MemoryStore):
-        async def save(self, outcomes: Any) -> Any:
+        async def save(self, outcomes: Any, notices: Any = ()) -> Any:
             await there.wait()
-            return await super().save(outcomes)
+            return await super().save(outcomes, notices)
 
     there, store = asyncio.Event(), AwayAtFirst()
     for number in range(50):

@@ -108,10 +108,10 @@ async def test_a_message_brought_again_is_answered_with_the_inquiry_that_it_beca
 
 async def test_a_message_that_a_plugin_fails_over_fails_alone() -> None:
     class PoisonedStore(MemoryStore):
-        async def save(self, outcomes: Any) -> Any:
+        async def save(self, outcomes: Any, notices: Any = ()) -> Any:
             if any("poison" in outcome.inquiry.body for outcome in outcomes):
                 raise ValueError("can't be written")
-            return await super().save(outcomes)
+            return await super().save(outcomes, notices)
 
     post, store = Post(), PoisonedStore()
     settings = {**GIVEN, "store.provider": "given", "server.stop_timeout_s": 0.01}

@@ -18,6 +18,7 @@ from inquiry_svc.contracts import Host, Provider, Store
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import Outcome
+from inquiry_svc.notices import Notice
 from inquiry_svc.testing.providers import Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.testing.samples import sample_inquiry
@@ -41,9 +42,9 @@ class GivenStore(MemoryStore):
         self.going_on = asyncio.Event()
         self.going_on.set()
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         await self.check()
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         await self.check()

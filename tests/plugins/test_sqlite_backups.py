@@ -54,6 +54,7 @@ def test_what_was_backed_up_comes_back_equal_on_an_empty_machine(folder: Path, b
         "routing_decisions": 50,
         "feedback": 1,
         "reviews": 1,
+        "notices": 0,
         "idempotency_keys": 50,
     }
     assert contents.size_bytes == backup.stat().st_size

@@ -21,6 +21,7 @@ from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Sta
 from inquiry_svc.errors import InquiryNotFound, ReviewNotYours, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc.testing.stores import DurableStoreContract, OpenStore, StoreContract
 from inquiry_svc_plugins.stores.memory import MemoryStore, open_memory
@@ -28,63 +29,63 @@ from tests.plugins.suite_failures import names_of_tests, suite_failures
 
 
 class LosesARow(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        await super().save(outcomes[:-1] if len(outcomes) > 1 else outcomes)
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        await super().save(outcomes[:-1] if len(outcomes) > 1 else outcomes, notices)
         return outcomes
 
 
 class KeepsHalfABatch(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         answers: list[Outcome] = []
         for outcome in outcomes:
-            answers += await super().save([outcome])
+            answers += await super().save([outcome], notices)
         return answers
 
 
 class SwallowsAnError(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         with suppress(TypeError):
-            return await super().save(outcomes)
+            return await super().save(outcomes, notices)
         return outcomes
 
 
 class CallsABadRowAnOutage(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         try:
-            return await super().save(outcomes)
+            return await super().save(outcomes, notices)
         except TypeError as error:
             raise StoreUnavailable("try again later") from error
 
 
 class AnswersOutOfOrder(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        answers = await super().save(outcomes)
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        answers = await super().save(outcomes, notices)
         return sorted(answers, key=lambda outcome: outcome.inquiry.inquiry_id)
 
 
 class AnswersNothingToAnEmptyBatch(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         if not outcomes:
             raise ValueError("nothing to save")
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
 
 class ForgetsTheKey(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        answers = await super().save(outcomes)
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        answers = await super().save(outcomes, notices)
         self._ids_of_keys.clear()
         return answers
 
 
 class AnswersAReplayWithWhatWasSent(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        await super().save(outcomes)
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        await super().save(outcomes, notices)
         return outcomes
 
 
 class OverwritesOnReplay(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        answers = await super().save(outcomes)
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        answers = await super().save(outcomes, notices)
         again = [outcome for outcome in outcomes if outcome.inquiry.inquiry_id in self._outcomes]
         self._outcomes.update({outcome.inquiry.inquiry_id: outcome for outcome in again})
         return answers
@@ -93,27 +94,27 @@ class OverwritesOnReplay(MemoryStore):
 class StaysLockedAfterACancelledCaller(MemoryStore):
     locked = False
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         if self.locked:
             raise StoreUnavailable("locked")
         self.locked = True
         await asyncio.sleep(0)  # a lock that is not released when the wait is cancelled
         self.locked = False
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
 
 class LooksForTheKeyBeforeItsTurn(MemoryStore):
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         known = dict(self._ids_of_keys)
         await asyncio.sleep(0)
         self._ids_of_keys = known
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
 
 class RoundsTimesToMilliseconds(MemoryStore):
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         milliseconds = resolved_at.microsecond // 1000
-        return await super().resolve(inquiry_id, resolved_at.replace(microsecond=milliseconds * 1000))
+        return await super().resolve(inquiry_id, resolved_at.replace(microsecond=milliseconds * 1000), notices=notices)
 
 
 class RoundsScoresToSinglePrecision(MemoryStore):
@@ -169,28 +170,32 @@ class IgnoresAFilterThatIsFalse(MemoryStore):
 
 
 class LeavesTheNeedForReview(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         outcome = self._required(inquiry_id)
         self._outcomes[inquiry_id] = replace(outcome, feedback=feedback)
         return self._outcomes[inquiry_id]
 
 
 class KeepsTheFirstFeedback(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         kept = self._required(inquiry_id).feedback or feedback
-        return await super().add_feedback(inquiry_id, kept, as_review=as_review)
+        return await super().add_feedback(inquiry_id, kept, as_review=as_review, notices=notices)
 
 
 class ResolvesTwice(MemoryStore):
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         self._outcomes[inquiry_id] = replace(self._required(inquiry_id), resolved_at=resolved_at)
         return self._outcomes[inquiry_id]
 
 
 class MakesUpAnInquiryToResolve(MemoryStore):
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         try:
-            return await super().resolve(inquiry_id, resolved_at)
+            return await super().resolve(inquiry_id, resolved_at, notices=notices)
         except InquiryNotFound:
             return next(iter(self._outcomes.values()))
 
@@ -285,16 +290,198 @@ class GivesBackForAnybody(MemoryStore):
 
 
 class WantsAClaimBeforeADecision(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         claim = self._claims.get(inquiry_id)
         if as_review and (claim is None or claim.reviewer != feedback.reviewer):
             raise ReviewNotYours
-        return await super().add_feedback(inquiry_id, feedback, as_review=as_review)
+        return await super().add_feedback(inquiry_id, feedback, as_review=as_review, notices=notices)
 
 
 class DecidesForAnybody(MemoryStore):
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
-        return await super().add_feedback(inquiry_id, feedback)
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
+        return await super().add_feedback(inquiry_id, feedback, notices=notices)
+
+
+class KeepsNoNotice(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        return await super().save(outcomes)
+
+
+class KeepsNoticesOfReplaysToo(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        answers = await super().save(outcomes)
+        self._notices.keep(notices)
+        return answers
+
+
+class KeepsNoticesOfEachOfABatch(MemoryStore):
+    """Of what is stored now under the id or the key."""
+
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        known = set(self._outcomes) | set(self._ids_of_keys)
+        answers = await super().save(outcomes)
+        new = {
+            outcome.inquiry.inquiry_id
+            for outcome in outcomes
+            if outcome.inquiry.inquiry_id not in known
+            and (outcome.inquiry.idempotency_key is None or outcome.inquiry.idempotency_key.value not in known)
+        }
+        self._notices.keep(notice for notice in notices if notice.inquiry_id in new)
+        return answers
+
+
+class KeepsNoticesFirst(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        self._notices.keep(notices)
+        return await super().save(outcomes)
+
+
+class KeepsNoticesALittleLater(MemoryStore):
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        known = set(self._outcomes)
+        answers = await super().save(outcomes)
+        await asyncio.sleep(0)
+        self._notices.keep(notice for notice in notices if notice.inquiry_id in set(self._outcomes) - known)
+        return answers
+
+
+class TellsTheOutcomeAsItWas(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        claimed = await super().claim_notices(notifier, now=now, until=until, limit=limit)
+        return [replace(each, outcome=replace(each.outcome, resolved_at=None)) for each in claimed]
+
+
+class ClaimsTheNewestFirst(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        waiting = dict(self._notices._undelivered)
+        claimed = await super().claim_notices(notifier, now=now, until=until, limit=10**9)
+        kept = list(reversed(claimed))[:limit]
+        ids = {each.notice.notice_id for each in kept}
+        self._notices._undelivered.update({name: each for name, each in waiting.items() if name not in ids})
+        return kept
+
+
+class ClaimsForEveryNotifier(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        names = {each.notice.notifier for each in await self.notices(NoticeFilters(), limit=10**9)}
+        claimed = [
+            await super(ClaimsForEveryNotifier, self).claim_notices(name, now=now, until=until, limit=limit)
+            for name in names
+        ]
+        return [delivery for each in claimed for delivery in each][:limit]
+
+
+class ClaimsAllOfAnInquiry(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        due = [
+            each
+            for each in await self.notices(NoticeFilters(notifier, set_aside=False), limit=10**9)
+            if each.due_at <= now and (each.claimed_until is None or each.claimed_until <= now)
+        ]
+        for each in due[:limit]:
+            self._notices._put(replace(each, claimed_until=until))
+        return [
+            Delivery(each.notice, self._outcomes[each.notice.inquiry_id], each.attempts, each.waiting_since, until)
+            for each in due[:limit]
+        ]
+
+
+class LetsNoClaimOfANoticeRunOut(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        for_ever = datetime.max.replace(tzinfo=UTC)
+        return await super().claim_notices(notifier, now=now, until=for_ever, limit=limit)
+
+
+class LooksBeforeItClaimsANotice(MemoryStore):
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        waiting = dict(self._notices._undelivered)
+        claimed = await super().claim_notices(notifier, now=now, until=until, limit=limit)
+        self._notices._undelivered = waiting
+        await asyncio.sleep(0)
+        for each in claimed:
+            self._notices._put(replace(waiting[each.notice.notice_id], claimed_until=until))
+        return claimed
+
+
+class FailsNothingElseOfTheInquiry(MemoryStore):
+    """What comes after what failed goes ahead of it."""
+
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        await super().settle_notices(settled)
+        for each in settled:
+            if each.result == "failed":
+                found = self._notices._undelivered.pop(each.delivery.notice.notice_id, None)
+                if found is not None:
+                    self._notices._put(found)
+
+
+class SetsNothingAside(MemoryStore):
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        await super().settle_notices(
+            [replace(each, result="failed") if each.result == "set_aside" else each for each in settled]
+        )
+
+
+class CountsWhatIsReturned(MemoryStore):
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        await super().settle_notices(
+            [replace(each, result="failed") if each.result == "returned" else each for each in settled]
+        )
+
+
+class SettlesForAnybody(MemoryStore):
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        waiting = self._notices._undelivered
+        for each in settled:
+            found = waiting.get(each.delivery.notice.notice_id)
+            if found is not None and found.claimed_until is not None:
+                each = replace(each, delivery=replace(each.delivery, claimed_until=found.claimed_until))
+            await super().settle_notices([each])
+
+
+class RetriesWithTheOldAge(MemoryStore):
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        before = dict(self._notices._undelivered)
+        count = await super().retry_notices(filters, now=now, limit=limit)
+        for name, each in self._notices._undelivered.items():
+            self._notices._undelivered[name] = replace(each, waiting_since=before[name].waiting_since)
+        return count
+
+
+class RetriesOnlyWhatIsSetAside(MemoryStore):
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        return await super().retry_notices(replace(filters, set_aside=True), now=now, limit=limit)
+
+
+class RetriesBesideWhatIsBeingTold(MemoryStore):
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        count = await super().retry_notices(filters, now=now, limit=limit)
+        for name, each in self._notices._undelivered.items():
+            self._notices._undelivered[name] = replace(each, claimed_until=None)
+        return count
+
+
+class SetsAsideWhatIsDropped(MemoryStore):
+    async def drop_notices(self, filters: NoticeFilters, *, limit: int) -> int:
+        chosen = await self.notices(filters, limit=limit)
+        for each in chosen:
+            self._notices._put(replace(each, set_aside_at=each.due_at))
+        return len(chosen)
+
+
+class ListsNoticesOfAnyNotifier(MemoryStore):
+    async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:
+        return await super().notices(replace(filters, notifier=None), limit=limit)
+
+
+class CountsWhatIsSetAsideAsWaiting(MemoryStore):
+    async def outbox(self, notifier: str) -> Outbox:
+        outbox = await super().outbox(notifier)
+        return replace(outbox, waiting=outbox.waiting + outbox.set_aside)
 
 
 class KeepsAConnectionBusy(MemoryStore):
@@ -346,6 +533,27 @@ BROKEN = {
     GivesBackForAnybody: "test_only_what_waits_and_nobody_else_holds_can_be_given_back",
     WantsAClaimBeforeADecision: "test_what_nobody_holds_is_decided_by_whoever_comes_first",
     DecidesForAnybody: "test_a_decision_on_what_another_holds_or_what_does_not_wait_changes_nothing",
+    KeepsNoNotice: "test_what_is_stored_is_stored_with_its_notices",
+    KeepsNoticesOfReplaysToo: "test_what_was_stored_before_makes_no_notice",
+    KeepsNoticesOfEachOfABatch: "test_of_two_outcomes_of_one_batch_with_one_key_the_first_makes_its_notices",
+    KeepsNoticesFirst: "test_what_could_not_be_stored_makes_no_notice",
+    KeepsNoticesALittleLater: "test_a_caller_who_is_cancelled_leaves_both_or_neither",
+    TellsTheOutcomeAsItWas: "test_a_notice_is_claimed_with_the_outcome_as_it_stands_now",
+    ClaimsTheNewestFirst: "test_what_is_due_is_claimed_the_longest_due_first_and_nobody_else_gets_it",
+    ClaimsForEveryNotifier: "test_each_notifier_has_its_own",
+    ClaimsAllOfAnInquiry: "test_of_each_inquiry_the_first_is_claimed_and_the_next_when_that_is_gone",
+    LetsNoClaimOfANoticeRunOut: "test_a_claim_that_ran_out_is_anybodys",
+    LooksBeforeItClaimsANotice: "test_of_many_who_claim_at_once_no_two_hold_one_or_two_of_one_inquiry",
+    FailsNothingElseOfTheInquiry: "test_what_failed_is_due_again_later_and_holds_up_its_inquiry_alone",
+    SetsNothingAside: "test_what_is_set_aside_holds_up_nothing_and_can_be_seen",
+    CountsWhatIsReturned: "test_what_is_returned_is_as_if_it_had_not_been_claimed",
+    SettlesForAnybody: "test_whoever_comes_late_settles_it_unless_somebody_else_has_claimed_it_since",
+    RetriesWithTheOldAge: "test_what_is_set_aside_waits_anew_when_it_is_told_again",
+    RetriesOnlyWhatIsSetAside: "test_what_waits_for_another_attempt_can_be_told_now",
+    RetriesBesideWhatIsBeingTold: "test_what_is_told_again_waits_for_what_is_being_told_of_its_inquiry",
+    SetsAsideWhatIsDropped: "test_what_is_dropped_is_never_told",
+    ListsNoticesOfAnyNotifier: "test_filters_and_limits_choose_what_they_say",
+    CountsWhatIsSetAsideAsWaiting: "test_the_outbox_in_numbers_is_what_a_plain_count_finds",
     KeepsAConnectionBusy: ("test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks"),
     FailsItsOwnCheck: "test_a_store_that_works_passes_its_own_check",
 }

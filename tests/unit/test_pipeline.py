@@ -26,6 +26,7 @@ from inquiry_svc.inquiries import IdempotencyKey, Inquiry, Outcome, Prediction, 
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.models.open_models import LineUp, OpenModel, OpenModels
 from inquiry_svc.models.second_opinions import SecondOpinions
+from inquiry_svc.notices import Notice
 from inquiry_svc.pipeline import Pipeline
 from inquiry_svc.plugins import build_manager
 from inquiry_svc.predicting import Predictor
@@ -65,14 +66,14 @@ class GivenStore(MemoryStore):
         self.unstuck = asyncio.Event()
         self.unstuck.set()
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         await self.unstuck.wait()
         if self.away:
             raise StoreUnavailable("away")
         if any(outcome.inquiry.body == BAD for outcome in outcomes):
             raise ValueError("a row that can't be written")
         self.away = self.leaves
-        return await super().save(outcomes)
+        return await super().save(outcomes, notices)
 
 
 class Witness:

@@ -26,8 +26,10 @@ from inquiry_svc.contracts import (
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome, ReviewReason
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn, Waiting
 from inquiry_svc.upkeep import Upkeep
+from inquiry_svc_plugins.stores.memory_notices import MemoryNotices
 
 
 class MemoryStore:
@@ -39,11 +41,15 @@ class MemoryStore:
         self._turns: dict[str, datetime] = {}
         """Of those that were skipped; the others' is at their due time."""
         self._claims: dict[str, Claim] = {}
+        self._notices = MemoryNotices()
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         for outcome in outcomes:  # all or none: refuse before the first is kept
             json.dumps(dict(outcome.inquiry.metadata), allow_nan=False)
-        return [self._keep(outcome) for outcome in outcomes]
+        known = self._outcomes.keys() & {outcome.inquiry.inquiry_id for outcome in outcomes}
+        stored = [self._keep(outcome) for outcome in outcomes]
+        self._notices.keep(each for each in notices if each.inquiry_id in self._outcomes.keys() - known)
+        return stored
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         return self._outcomes.get(inquiry_id)
@@ -54,20 +60,24 @@ class MemoryStore:
             found = [outcome for outcome in found if _place(outcome) < (after.received_at, after.inquiry_id)]
         return sorted(found, key=_place, reverse=True)[:limit]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         outcome = self._required(inquiry_id)
         if as_review and not self._may_have(inquiry_id, feedback.reviewer, feedback.given_at):
             raise ReviewNotYours(f"the review of inquiry {inquiry_id} is held by another, or it does not wait for one")
         self._turns.pop(inquiry_id, None)
         self._claims.pop(inquiry_id, None)
+        self._notices.keep(notices)
         reviewed = replace(outcome.prediction, needs_review=False)
         self._outcomes[inquiry_id] = replace(outcome, prediction=reviewed, feedback=feedback)
         return self._outcomes[inquiry_id]
 
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         outcome = self._required(inquiry_id)
         if outcome.resolved_at is not None:
             raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
+        self._notices.keep(notices)
         self._outcomes[inquiry_id] = replace(outcome, resolved_at=resolved_at)
         return self._outcomes[inquiry_id]
 
@@ -135,6 +145,28 @@ class MemoryStore:
             min((outcome.inquiry.received_at for outcome in waiting), default=None),
             {reason: Waiting(len(received), min(received)) for reason, received in by_reason.items()},
         )
+
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        return [
+            Delivery(each.notice, self._outcomes[each.notice.inquiry_id], each.attempts, each.waiting_since, until)
+            for each in self._notices.claim(notifier, now, until, limit)
+        ]
+
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        for each in settled:
+            self._notices.settle(each)
+
+    async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:
+        return self._notices.list(filters)[:limit]
+
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        return self._notices.retry(filters, now, limit)
+
+    async def drop_notices(self, filters: NoticeFilters, *, limit: int) -> int:
+        return self._notices.drop(filters, limit)
+
+    async def outbox(self, notifier: str) -> Outbox:
+        return self._notices.outbox(notifier)
 
     def pool(self) -> Pool:
         return Pool()

@@ -51,6 +51,14 @@ routed AS (
         (inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at)
     SELECT inquiry_id, timestamp, department, consultant, priority_score, escalated, reasons, sla_due_at, resolved_at
     FROM batch JOIN written USING (inquiry_id)
+),
+told AS (
+    INSERT INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at)
+    SELECT notice_id, notifier, kind, inquiry_id, created_at, created_at, created_at
+    FROM unnest($33::uuid[], $34::text[], $35::text[], $36::uuid[], $37::timestamptz[])
+        WITH ORDINALITY AS told (notice_id, notifier, kind, inquiry_id, created_at, nth)
+    JOIN written USING (inquiry_id)
+    ORDER BY told.nth
 )
 SELECT inquiry_id FROM written
 
@@ -76,6 +84,15 @@ added AS (
     INSERT INTO feedback (feedback_id, inquiry_id, category, sentiment, urgency, reviewer, given_at)
     SELECT $1, inquiry_id, $3, $4, $5, $6, $7 FROM reviewed
     ON CONFLICT (feedback_id) DO NOTHING
+    RETURNING inquiry_id
+),
+told AS (
+    INSERT INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at)
+    SELECT notice_id, notifier, kind, inquiry_id, created_at, created_at, created_at
+    FROM unnest($8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::timestamptz[])
+        WITH ORDINALITY AS told (notice_id, notifier, kind, inquiry_id, created_at, nth)
+    JOIN added USING (inquiry_id)
+    ORDER BY told.nth
 )
 SELECT count(*) FROM reviewed
 
@@ -95,6 +112,15 @@ added AS (
     INSERT INTO feedback (feedback_id, inquiry_id, category, sentiment, urgency, reviewer, given_at)
     SELECT $1, inquiry_id, $3, $4, $5, $6, $7 FROM reviewed
     ON CONFLICT (feedback_id) DO NOTHING
+    RETURNING inquiry_id
+),
+told AS (
+    INSERT INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at)
+    SELECT notice_id, notifier, kind, inquiry_id, created_at, created_at, created_at
+    FROM unnest($8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::timestamptz[])
+        WITH ORDINALITY AS told (notice_id, notifier, kind, inquiry_id, created_at, nth)
+    JOIN added USING (inquiry_id)
+    ORDER BY told.nth
 )
 SELECT (SELECT count(*) FROM reviewed) + (SELECT count(*) FROM feedback WHERE feedback_id = $1)
 
@@ -102,6 +128,14 @@ SELECT (SELECT count(*) FROM reviewed) + (SELECT count(*) FROM feedback WHERE fe
 -- Gives the number of inquiries that this resolved.
 WITH resolved AS (
     UPDATE routing_decisions SET resolved_at = $2 WHERE inquiry_id = $1 AND resolved_at IS NULL RETURNING inquiry_id
+),
+told AS (
+    INSERT INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at)
+    SELECT notice_id, notifier, kind, inquiry_id, created_at, created_at, created_at
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[])
+        WITH ORDINALITY AS told (notice_id, notifier, kind, inquiry_id, created_at, nth)
+    JOIN resolved USING (inquiry_id)
+    ORDER BY told.nth
 )
 SELECT count(*) FROM resolved
 
@@ -341,6 +375,124 @@ UPDATE reviews SET
 FROM (SELECT max(turn_at) AS turn_at FROM reviews) AS last
 WHERE inquiry_id = $1 AND (reviewer = $2 OR claimed_until IS NULL OR claimed_until <= $3)
 RETURNING inquiry_id
+
+-- name: claim_notices
+-- The numbers of up to $4 of the notifier $1 that are due at $2, held from now on until $3. Passed over is what comes after
+-- another of its inquiry, or before one that is held: that was claimed while the one before it was set aside.
+WITH due AS (
+    SELECT nth FROM notices AS n
+    WHERE notifier = $1 AND set_aside_at IS NULL AND due_at <= $2
+        AND (claimed_until IS NULL OR claimed_until <= $2)
+        AND NOT EXISTS (
+            SELECT FROM notices AS other
+            WHERE other.inquiry_id = n.inquiry_id AND other.notifier = $1 AND other.set_aside_at IS NULL
+                AND (other.nth < n.nth OR other.claimed_until > $2)
+        )
+    ORDER BY due_at, nth
+    LIMIT $4
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE notices SET claimed_until = $3
+WHERE nth = ANY (ARRAY (SELECT nth FROM due))  -- each by its key, however many there might be
+RETURNING nth
+
+-- name: deliveries
+SELECT n.notice_id, n.notifier, n.kind, n.inquiry_id, n.created_at, n.attempts, n.waiting_since, n.claimed_until,
+    outcomes.*
+FROM notices AS n JOIN outcomes ON outcomes.inquiry_id = n.inquiry_id
+WHERE n.nth = ANY ($1::bigint[])
+ORDER BY n.due_at, n.nth
+
+-- name: notice_delivered
+DELETE FROM notices WHERE inquiry_id = $1 AND notifier = $2 AND notice_id = $3 AND claimed_until = $4
+
+-- name: notice_failed
+-- What comes after it is due as late, so that whoever looks for what is due need not walk past it.
+WITH failed AS (
+    UPDATE notices SET attempts = attempts + 1, due_at = $5, claimed_until = NULL, reason = $6
+    WHERE inquiry_id = $1 AND notifier = $2 AND notice_id = $3 AND claimed_until = $4
+    RETURNING nth
+)
+UPDATE notices SET due_at = $5
+WHERE inquiry_id = $1 AND notifier = $2 AND notice_id != $3 AND set_aside_at IS NULL AND due_at < $5
+    AND EXISTS (SELECT FROM failed)
+
+-- name: notice_set_aside
+UPDATE notices SET attempts = attempts + 1, set_aside_at = $5, claimed_until = NULL, reason = $6
+WHERE inquiry_id = $1 AND notifier = $2 AND notice_id = $3 AND claimed_until = $4
+
+-- name: notice_returned
+UPDATE notices SET due_at = $5, claimed_until = NULL
+WHERE inquiry_id = $1 AND notifier = $2 AND notice_id = $3 AND claimed_until = $4
+
+-- name: notices
+SELECT notice_id, notifier, kind, inquiry_id, created_at, attempts, waiting_since, due_at, claimed_until, set_aside_at,
+    reason
+FROM notices
+WHERE ($1::text IS NULL OR notifier = $1)
+    AND ($2::boolean IS NULL OR (set_aside_at IS NOT NULL) = $2)
+    AND ($3::text[] IS NULL OR notice_id::text = ANY ($3))
+ORDER BY nth
+LIMIT $4
+
+-- name: retry_notices
+-- What else waits of their inquiries is locked too: whoever is just claiming some of that is waited for, and who comes then
+-- sees it held.
+WITH chosen AS MATERIALIZED (
+    SELECT nth, notifier, inquiry_id FROM notices
+    WHERE ($1::text IS NULL OR notifier = $1)
+        AND ($2::boolean IS NULL OR (set_aside_at IS NOT NULL) = $2)
+        AND ($3::text[] IS NULL OR notice_id::text = ANY ($3))
+        AND (set_aside_at IS NOT NULL OR due_at > $5::timestamptz)
+    ORDER BY nth
+    LIMIT $4
+    FOR UPDATE
+),
+others AS MATERIALIZED (
+    SELECT n.nth FROM notices AS n JOIN chosen USING (notifier, inquiry_id)
+    WHERE n.set_aside_at IS NULL
+    ORDER BY n.nth
+    FOR UPDATE OF n
+),
+retried AS (
+    UPDATE notices SET
+        attempts = CASE WHEN set_aside_at IS NULL THEN attempts ELSE 0 END,
+        waiting_since = CASE WHEN set_aside_at IS NULL THEN waiting_since ELSE $5 END,
+        due_at = $5,
+        set_aside_at = NULL
+    WHERE nth = ANY (ARRAY (SELECT nth FROM chosen)) AND (SELECT count(*) FROM others) >= 0
+    RETURNING nth
+)
+SELECT count(*) FROM retried
+
+-- name: drop_notices
+WITH dropped AS (
+    DELETE FROM notices
+    WHERE nth = ANY (ARRAY (
+        SELECT nth FROM notices
+        WHERE ($1::text IS NULL OR notifier = $1)
+            AND ($2::boolean IS NULL OR (set_aside_at IS NOT NULL) = $2)
+            AND ($3::text[] IS NULL OR notice_id::text = ANY ($3))
+        ORDER BY nth
+        LIMIT $4
+    ))
+    RETURNING nth
+)
+SELECT count(*) FROM dropped
+
+-- name: outbox
+-- How many wait, since when the oldest does, and how many are set aside; of more than 10,000, those that are due first.
+SELECT count(*), min(waiting_since), (
+    SELECT count(*) FROM (
+        SELECT FROM notices WHERE notifier = $1 AND set_aside_at IS NOT NULL LIMIT 10000
+    ) AS set_aside
+)
+FROM (
+    SELECT waiting_since FROM notices
+    WHERE notifier = $1 AND set_aside_at IS NULL
+    ORDER BY due_at, nth
+    LIMIT 10000
+) AS waiting
 
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1

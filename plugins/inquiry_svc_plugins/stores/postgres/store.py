@@ -18,10 +18,13 @@ import uuid_utils.compat
 from inquiry_svc.contracts import Filters, Pool, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
+from inquiry_svc_plugins.stores.notice_rows import NoticeRows
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows
 from inquiry_svc_plugins.stores.postgres.connections import Connections
+from inquiry_svc_plugins.stores.postgres.notices import NoticeTable
 from inquiry_svc_plugins.stores.postgres.reviews import ReviewTable
 
 T = TypeVar("T")
@@ -57,12 +60,13 @@ class PostgresStore:
         self._readers = readers
         self._queries = read_queries(__package__)
         self._reviews = ReviewTable(self._queries, _ROWS)
+        self._notices = NoticeTable(self._queries, NoticeRows(_ROWS))
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         if not outcomes:
             return []
         unique = {outcome.inquiry.inquiry_id: outcome for outcome in reversed(outcomes)}
-        columns = list(zip(*map(_row, reversed(unique.values())), strict=True))
+        columns = [*zip(*map(_row, reversed(unique.values())), strict=True), *self._notices.columns(notices)]
         feedback = {inquiry_id: _new_feedback(each) for inquiry_id, each in unique.items() if each.feedback}
 
         async def save(connection: Any) -> tuple[set[str], dict[str, str], dict[str, Outcome]]:
@@ -92,10 +96,12 @@ class PostgresStore:
         found = await self._readers.run(lambda connection: connection.fetch(self._queries[query], limit, *values))
         return [_outcome(row) for row in found]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         known_id = _required(_id(inquiry_id), inquiry_id)
         query = self._queries["add_feedback_as_review" if as_review else "add_feedback"]
-        values = (_new_id(), *_ROWS.feedback(inquiry_id, feedback))
+        values = (_new_id(), *_ROWS.feedback(inquiry_id, feedback), *self._notices.columns(notices))
 
         async def add(connection: Any) -> tuple[int, Outcome | None]:
             return await connection.fetchval(query, *values), await self._outcome(connection, known_id)
@@ -106,14 +112,15 @@ class PostgresStore:
             raise ReviewNotYours(f"the review of inquiry {inquiry_id} is held by another, or it does not wait for one")
         return outcome
 
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         known_id = _required(_id(inquiry_id), inquiry_id)
+        values = (known_id, _with_zone(resolved_at), *self._notices.columns(notices))
         tries = 0
 
         async def resolve(connection: Any) -> tuple[int, Outcome | None]:
             nonlocal tries
             tries += 1
-            count = await connection.fetchval(self._queries["resolve"], known_id, _with_zone(resolved_at))
+            count = await connection.fetchval(self._queries["resolve"], *values)
             return count, await self._outcome(connection, known_id)
 
         count, found = await self._writers.run(resolve)
@@ -181,6 +188,24 @@ class PostgresStore:
 
     async def review_queue(self) -> ReviewQueue:
         return await self._readers.run(self._reviews.queue)
+
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        return await self._writers.run(lambda connection: self._notices.claim(connection, notifier, now, until, limit))
+
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        await self._writers.run(lambda connection: self._notices.settle(connection, settled))
+
+    async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:
+        return await self._readers.run(lambda connection: self._notices.list(connection, filters, limit))
+
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        return await self._writers.run(lambda connection: self._notices.retry(connection, filters, now, limit))
+
+    async def drop_notices(self, filters: NoticeFilters, *, limit: int) -> int:
+        return await self._writers.run(lambda connection: self._notices.drop(connection, filters, limit))
+
+    async def outbox(self, notifier: str) -> Outbox:
+        return await self._readers.run(lambda connection: self._notices.outbox(connection, notifier))
 
     def pool(self) -> Pool:
         return self._writers.pool() + self._readers.pool()

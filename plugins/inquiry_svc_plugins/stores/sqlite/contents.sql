@@ -16,5 +16,8 @@ SELECT * FROM feedback ORDER BY feedback_id
 -- name: reviews
 SELECT * FROM reviews ORDER BY inquiry_id
 
+-- name: notices
+SELECT * FROM notices ORDER BY nth
+
 -- name: idempotency_keys
 SELECT * FROM idempotency_keys ORDER BY value

@@ -314,6 +314,107 @@ UPDATE reviews SET reviewer = NULL, claimed_until = NULL WHERE inquiry_id = :inq
 -- name: put_review_behind
 UPDATE reviews SET turn_at = (SELECT max(turn_at) + 1 FROM reviews) WHERE inquiry_id = :inquiry_id
 
+-- name: insert_notice
+INSERT OR ROLLBACK INTO notices (notice_id, notifier, kind, inquiry_id, created_at, waiting_since, due_at)
+VALUES (?, ?, ?, ?, ?5, ?5, ?5)
+
+-- name: due_notices
+-- Walks what is due in order, past what is held, and what comes after another of its inquiry, or before one that is held:
+-- that was claimed while the one before it was set aside.
+SELECT nth FROM notices AS due INDEXED BY idx_notices_due
+WHERE notifier = :notifier AND set_aside_at IS NULL AND due_at <= :now
+    AND (claimed_until IS NULL OR claimed_until <= :now)
+    AND NOT EXISTS (
+        SELECT 1 FROM notices AS other
+        WHERE other.inquiry_id = due.inquiry_id AND other.notifier = :notifier AND other.set_aside_at IS NULL
+            AND (other.nth < due.nth OR other.claimed_until > :now)
+    )
+ORDER BY due_at, nth
+LIMIT :limit
+
+-- name: claim_notice
+UPDATE notices SET claimed_until = ? WHERE nth = ?
+
+-- name: deliveries
+-- Those of the numbers in a JSON array.
+SELECT n.notice_id, n.notifier, n.kind, n.inquiry_id, n.created_at, n.attempts, n.waiting_since, n.claimed_until,
+    outcomes.*
+FROM notices AS n JOIN outcomes ON outcomes.inquiry_id = n.inquiry_id
+WHERE n.nth IN (SELECT value FROM json_each(?))
+ORDER BY n.due_at, n.nth
+
+-- name: notice_delivered
+DELETE FROM notices
+WHERE inquiry_id = :inquiry_id AND notifier = :notifier AND notice_id = :notice_id AND claimed_until = :claimed_until
+
+-- name: notice_failed
+UPDATE notices SET attempts = attempts + 1, due_at = :at, claimed_until = NULL, reason = :reason
+WHERE inquiry_id = :inquiry_id AND notifier = :notifier AND notice_id = :notice_id AND claimed_until = :claimed_until
+
+-- name: notice_set_aside
+UPDATE notices SET attempts = attempts + 1, set_aside_at = :at, claimed_until = NULL, reason = :reason
+WHERE inquiry_id = :inquiry_id AND notifier = :notifier AND notice_id = :notice_id AND claimed_until = :claimed_until
+
+-- name: notice_returned
+UPDATE notices SET due_at = :at, claimed_until = NULL
+WHERE inquiry_id = :inquiry_id AND notifier = :notifier AND notice_id = :notice_id AND claimed_until = :claimed_until
+
+-- name: hold_up_those_after
+-- So that whoever looks for what is due need not walk past them.
+UPDATE notices SET due_at = :at
+WHERE inquiry_id = :inquiry_id AND notifier = :notifier AND set_aside_at IS NULL AND due_at < :at
+
+-- name: notices
+SELECT notice_id, notifier, kind, inquiry_id, created_at, attempts, waiting_since, due_at, claimed_until, set_aside_at,
+    reason
+FROM notices
+WHERE notifier = coalesce(:notifier, notifier)
+    AND (set_aside_at IS NOT NULL) = coalesce(:set_aside, set_aside_at IS NOT NULL)
+    AND (:notice_ids IS NULL OR notice_id IN (SELECT value FROM json_each(:notice_ids)))
+ORDER BY nth
+LIMIT :limit
+
+-- name: retry_notices
+UPDATE notices SET
+    attempts = CASE WHEN set_aside_at IS NULL THEN attempts ELSE 0 END,
+    waiting_since = CASE WHEN set_aside_at IS NULL THEN waiting_since ELSE :now END,
+    due_at = :now,
+    set_aside_at = NULL
+WHERE nth IN (
+    SELECT nth FROM notices
+    WHERE notifier = coalesce(:notifier, notifier)
+        AND (set_aside_at IS NOT NULL) = coalesce(:set_aside, set_aside_at IS NOT NULL)
+        AND (:notice_ids IS NULL OR notice_id IN (SELECT value FROM json_each(:notice_ids)))
+        AND (set_aside_at IS NOT NULL OR due_at > :now)
+    ORDER BY nth
+    LIMIT :limit
+)
+
+-- name: drop_notices
+DELETE FROM notices
+WHERE nth IN (
+    SELECT nth FROM notices
+    WHERE notifier = coalesce(:notifier, notifier)
+        AND (set_aside_at IS NOT NULL) = coalesce(:set_aside, set_aside_at IS NOT NULL)
+        AND (:notice_ids IS NULL OR notice_id IN (SELECT value FROM json_each(:notice_ids)))
+    ORDER BY nth
+    LIMIT :limit
+)
+
+-- name: outbox
+-- How many wait, since when the oldest does, and how many are set aside; of more than 10,000, those that are due first.
+SELECT count(*), min(waiting_since), (
+    SELECT count(*) FROM (
+        SELECT 1 FROM notices WHERE notifier = :notifier AND set_aside_at IS NOT NULL LIMIT 10000
+    ) AS set_aside
+)
+FROM (
+    SELECT waiting_since FROM notices INDEXED BY idx_notices_due
+    WHERE notifier = :notifier AND set_aside_at IS NULL
+    ORDER BY due_at, nth
+    LIMIT 10000
+) AS waiting
+
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1
 

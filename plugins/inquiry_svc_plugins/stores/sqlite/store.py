@@ -17,12 +17,15 @@ from typing import Any, Final, TypeVar
 from inquiry_svc.contracts import Filters, Pool, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
 from inquiry_svc.review_queue import Claim, Review, ReviewQueue, Turn
 from inquiry_svc_plugins.stores.named_sql import read_queries
+from inquiry_svc_plugins.stores.notice_rows import NoticeRows
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, Row, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
 from inquiry_svc_plugins.stores.sqlite.hourly_totals import SOME_HOURS, HourlyTotals, hour_of
+from inquiry_svc_plugins.stores.sqlite.notices import NoticeTable
 from inquiry_svc_plugins.stores.sqlite.reviews import ReviewTable
 from inquiry_svc_plugins.stores.sqlite.times import from_microseconds, to_microseconds
 
@@ -46,12 +49,13 @@ class SqliteStore:
         self._file = _identity(path)
         self._queries = read_queries(__package__)
         self._reviews = ReviewTable(self._queries, _ROWS)
+        self._notices = NoticeTable(self._queries, NoticeRows(_ROWS))
         self._totals = HourlyTotals(self._queries)
         self._writer = Connections([writer], "writer")
         self._readers = Connections(readers, "readers")
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        return await self._write(lambda connection: self._save(connection, outcomes))
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        return await self._write(lambda connection: self._save(connection, outcomes, notices))
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         return await self._readers.run(lambda connection: self._outcome(connection, inquiry_id))
@@ -63,23 +67,27 @@ class SqliteStore:
         )
         return [_ROWS.outcome(row) for row in found]
 
-    async def add_feedback(self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False) -> Outcome:
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
         def add(connection: sqlite3.Connection) -> Outcome:
             self._required(connection, inquiry_id)
             if as_review:
                 self._reviews.require(connection, inquiry_id, feedback.reviewer, feedback.given_at)
             connection.execute(self._queries["insert_feedback"], _ROWS.feedback(inquiry_id, feedback))
             connection.execute(self._queries["clear_needs_review"], (inquiry_id,))
+            self._notices.keep(connection, notices)
             return self._required(connection, inquiry_id)
 
         return await self._write(add)
 
-    async def resolve(self, inquiry_id: str, resolved_at: datetime) -> Outcome:
+    async def resolve(self, inquiry_id: str, resolved_at: datetime, *, notices: Sequence[Notice] = ()) -> Outcome:
         def resolve(connection: sqlite3.Connection) -> Outcome:
             if self._required(connection, inquiry_id).resolved_at is not None:
                 raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
             values = {"inquiry_id": inquiry_id, "resolved_at": to_microseconds(resolved_at)}
             connection.execute(self._queries["set_resolved"], values)
+            self._notices.keep(connection, notices)
             return self._required(connection, inquiry_id)
 
         return await self._write(resolve)
@@ -122,6 +130,24 @@ class SqliteStore:
     async def review_queue(self) -> ReviewQueue:
         return await self._readers.run(self._reviews.queue)
 
+    async def claim_notices(self, notifier: str, *, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        return await self._write(lambda connection: self._notices.claim(connection, notifier, now, until, limit))
+
+    async def settle_notices(self, settled: Sequence[Settled]) -> None:
+        await self._write(lambda connection: self._notices.settle(connection, settled))
+
+    async def notices(self, filters: NoticeFilters, *, limit: int) -> Sequence[Undelivered]:
+        return await self._readers.run(lambda connection: self._notices.list(connection, filters, limit))
+
+    async def retry_notices(self, filters: NoticeFilters, *, now: datetime, limit: int) -> int:
+        return await self._write(lambda connection: self._notices.retry(connection, filters, now, limit))
+
+    async def drop_notices(self, filters: NoticeFilters, *, limit: int) -> int:
+        return await self._write(lambda connection: self._notices.drop(connection, filters, limit))
+
+    async def outbox(self, notifier: str) -> Outbox:
+        return await self._readers.run(lambda connection: self._notices.outbox(connection, notifier))
+
     def pool(self) -> Pool:
         return self._writer.pool() + self._readers.pool()
 
@@ -149,7 +175,9 @@ class SqliteStore:
 
         return await self._writer.run(write)
 
-    def _save(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    def _save(
+        self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], notices: Sequence[Notice]
+    ) -> Sequence[Outcome]:
         ids_of_keys, stored = self._stored_before(connection, outcomes)
         answers: list[Outcome] = []
         fresh: list[Outcome] = []
@@ -163,6 +191,9 @@ class SqliteStore:
                     ids_of_keys[key.value] = inquiry_id
             answers.append(earlier or outcome)
         self._insert(connection, fresh)
+        if notices:
+            ids = {outcome.inquiry.inquiry_id for outcome in fresh}
+            self._notices.keep(connection, [each for each in notices if each.inquiry_id in ids])
         return answers
 
     def _stored_before(
