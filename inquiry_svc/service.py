@@ -18,12 +18,14 @@ from typing import Final
 import pluggy
 
 from inquiry_svc.admission import Admission
+from inquiry_svc.announcing import AnnouncingStore
 from inquiry_svc.catalogue import OWN_METRICS, WORKERS_RUNNING
 from inquiry_svc.contracts import (
     Cache,
     Classifier,
     Exporter,
     Host,
+    Notifier,
     PushingExporter,
     Router,
     ScrapedExporter,
@@ -46,6 +48,7 @@ from inquiry_svc.models.open_models import OpenModel
 from inquiry_svc.models.registry import Registry
 from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.models.swapping import Swapper, swapping
+from inquiry_svc.notifying import Notifying
 from inquiry_svc.opening import Opener
 from inquiry_svc.pipeline import Pipeline, Submission
 from inquiry_svc.plugins import Offers, asked
@@ -88,6 +91,7 @@ class Service:
     explaining: Explaining
     reviews: Reviews
     sources: Sources
+    notifying: Notifying
     admission: Admission
     tracer: Tracer | None
     """None where nothing is traced."""
@@ -127,9 +131,10 @@ class Service:
         return self.metrics.snapshot() if self.numbers_of_all is None else await self.numbers_of_all()
 
     def begin_to_stop(self) -> None:
-        """Not ready any more, and nothing more is taken from the sources."""
+        """Not ready any more, nothing more is taken from the sources, and the notifiers finish."""
         self.stopping = True
         self.sources.stop()
+        self.notifying.stop()
 
     async def give_feedback(self, inquiry_id: str, feedback: Feedback) -> Outcome:
         """A person says what the inquiry should have been. Raises `InquiryNotFound`."""
@@ -187,7 +192,11 @@ async def open_service(
         opened_sources: dict[str, Source] = {
             name: await enter(opener.open("source", name)) for name in settings.sources.providers
         }
+        notifiers: dict[str, Notifier] = {
+            name: await enter(opener.open("notifier", name)) for name in settings.notifiers.providers
+        }
 
+        store: Store
         if tracer is None:
             store = GuardedStore(opened_store, metrics=metrics, timeout_s=settings.store.timeout_s)
         else:
@@ -201,9 +210,20 @@ async def open_service(
                 tracer=tracer,
                 provider=offers.provider("store", settings.store.provider),
             )
+        notifying = Notifying(
+            notifiers,
+            store,
+            settings.notifiers,
+            metrics,
+            finish_s=settings.server.stop_timeout_s / 2,
+            tracer=tracer,
+        )
+        if notifiers:
+            kinds = {name: notifier.kinds for name, notifier in notifiers.items()}
+            store = AnnouncingStore(store, kinds, on_kept=notifying.wake)
         workload = Workload()
         await enter(workload.kept_current(store))
-        await enter(store_gauges_kept_current(store, metrics))
+        await enter(store_gauges_kept_current(store, metrics, notifiers=notifiers))
         admission = Admission(
             settings.batching.places,
             metrics,
@@ -284,6 +304,7 @@ async def open_service(
             explaining=explaining,
             reviews=Reviews(store, metrics, lease_s=settings.review.lease_s),
             sources=sources,
+            notifying=notifying,
             admission=admission,
             tracer=tracer,
         )
@@ -295,6 +316,7 @@ async def open_service(
         for _, lifespan in asked(manager, "lifespan", service=service):
             await enter(lifespan)
         await enter(canary.watched(service.snapshot))  # not while it opens: the numbers would be a worker's own
+        await enter(notifying.running())
         await enter(sources.running())  # last, so that they stop first
         yield service
 

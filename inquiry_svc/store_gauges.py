@@ -1,10 +1,11 @@
-"""Keeps the gauges current that only the store can tell: how busy its connections are, and what waits for a person.
+"""Keeps the gauges current that only the store can tell: its connections, what waits for a person, what to be told.
 
 While the store can't be asked they stay as they were; `system_health_status` says that it is away.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,9 @@ from typing import Final
 
 from inquiry_svc.catalogue import (
     DB_CONNECTIONS,
+    NOTICES_AGE,
+    NOTICES_SET_ASIDE,
+    NOTICES_WAITING,
     REVIEW_QUEUE_AGE,
     REVIEW_QUEUE_AGE_BY_REASON,
     REVIEW_QUEUE_SIZE,
@@ -26,19 +30,19 @@ _PERIOD_S: Final = 5.0
 
 
 def store_gauges_kept_current(
-    store: Store, metrics: Metrics, *, period_s: float = _PERIOD_S
+    store: Store, metrics: Metrics, *, notifiers: Collection[str] = (), period_s: float = _PERIOD_S
 ) -> AbstractAsyncContextManager[None]:
     """Read now and every period while open. The store has a time limit of its own on each call."""
     return repeated(
-        partial(_read, store, metrics),
+        partial(_read, store, metrics, notifiers),
         period_s=period_s,
         first_after_s=0,
         name="store gauges",
-        failing="the review queue can't be read; its gauges stay as they were",
+        failing="the queues in the store can't be read; their gauges stay as they were",
     )
 
 
-async def _read(store: Store, metrics: Metrics) -> None:
+async def _read(store: Store, metrics: Metrics, notifiers: Collection[str]) -> None:
     pool = store.pool()
     for state, count in (("idle", pool.idle), ("active", pool.active), ("max", pool.maximum)):
         metrics.series(DB_CONNECTIONS, state=state).set(count)
@@ -50,6 +54,11 @@ async def _read(store: Store, metrics: Metrics) -> None:
         size, oldest = (waiting.size, waiting.oldest_received_at) if waiting else (0, None)
         metrics.series(REVIEW_QUEUE_SIZE_BY_REASON, reason=reason).set(size)
         metrics.series(REVIEW_QUEUE_AGE_BY_REASON, reason=reason).set(_age_s(oldest))
+    for notifier in notifiers:
+        outbox = await store.outbox(notifier)
+        metrics.series(NOTICES_WAITING, notifier=notifier).set(outbox.waiting)
+        metrics.series(NOTICES_AGE, notifier=notifier).set(_age_s(outbox.oldest_waiting_since))
+        metrics.series(NOTICES_SET_ASIDE, notifier=notifier).set(outbox.set_aside)
 
 
 def _age_s(moment: datetime | None) -> float:

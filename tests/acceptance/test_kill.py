@@ -1,4 +1,6 @@
-"""Killed at random moments under load: what was acknowledged is there, whole and once, and service resumes at once."""
+"""Killed at random moments under load: what was acknowledged is there, whole and once, with its notices, and service
+resumes at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import sqlite3
 import statistics
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,39 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.acceptance.serving import Serving, serving
+from tests.acceptance.serving import Serving, install_plugin, serving
 
 SUBMIT = "/api/v1/inquiries/submit"
 CLIENTS = 20
+NOTIFIER = '''
+"""A notifier that writes down in a file what it is told, so that no kill loses any of it."""
+
+import os
+from contextlib import asynccontextmanager
+
+from inquiry_svc.contracts import Provider
+from inquiry_svc.hookspecs import hookimpl
+
+
+class Diary:
+    kinds = ("triaged", "needs_review")
+
+    def __init__(self, file):
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def notify(self, notice, outcome):
+        os.write(self._descriptor, f"{notice.inquiry_id} {notice.kind}\\n".encode())
+
+
+@asynccontextmanager
+async def open_diary(settings, host):
+    yield Diary(host.data_dir / "diary")
+
+
+@hookimpl
+def register_notifiers():
+    return [Provider("diary", open_diary)]
+'''
 
 
 @dataclass(slots=True)
@@ -68,9 +100,9 @@ async def client(session: aiohttp.ClientSession, book: Book, *, with_keys: bool)
         return
 
 
-async def one_life(data_dir: Path, book: Book) -> None:
+async def one_life(data_dir: Path, book: Book, environ: dict[str, str]) -> None:
     """Start, retry what the last kill cut off, look at what was promised, load, kill."""
-    async with serving(data_dir) as service, aiohttp.ClientSession(service.url) as session:
+    async with serving(data_dir, environ=environ) as service, aiohttp.ClientSession(service.url) as session:
         await submit(session, book, f"first of life {len(book.restarts_s)}", None)
         book.restarts_s.append(time.perf_counter() - service.started_at)
         for key, subject in list(book.unanswered.items()):
@@ -106,10 +138,12 @@ async def test_nothing_acknowledged_is_lost_halved_or_doubled_by_kills(tmp_path:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     book = Book(random.Random(seed))
-    async with serving(tmp_path / "warm-up"):
+    install_plugin(tmp_path, "diary_notifier", NOTIFIER)
+    environ = {"PYTHONPATH": str(tmp_path), "INQUIRY_NOTIFIERS__PROVIDERS": "diary"}
+    async with serving(tmp_path / "warm-up", environ=environ):
         """Its bytecode is compiled now, as an installation's is."""
     for _ in range(kills):
-        await one_life(tmp_path, book)
+        await one_life(tmp_path, book, environ)
     restarts_s = sorted(book.restarts_s)
     print(
         f"{kills} kills, {book.sent} sent, {len(book.acknowledged)} acknowledged, {book.replayed} replayed; "
@@ -117,6 +151,7 @@ async def test_nothing_acknowledged_is_lost_halved_or_doubled_by_kills(tmp_path:
         f"max {restarts_s[-1]:.2f} s"
     )
     look_into_the_database(tmp_path / "inquiries.sqlite3", book)
+    look_for_the_notices(tmp_path / "inquiries.sqlite3", (tmp_path / "diary").read_text().splitlines())
     assert len(book.acknowledged) > kills * CLIENTS, "too little load: this proves nothing"
     assert statistics.median(restarts_s) < 2
 
@@ -139,3 +174,22 @@ def look_into_the_database(file: Path, book: Book) -> None:
     assert not doubled, f"stored twice: {doubled}"
     assert book.id_of_key.items() <= keys.items()
     assert subjects.keys() >= set(keys.values())
+
+
+def look_for_the_notices(file: Path, diary: list[str]) -> None:
+    """Of each inquiry that is stored, and of no other, all was told, in order, or waits to be."""
+    with closing(sqlite3.connect(file)) as database:
+        needs_review = dict(database.execute("SELECT inquiry_id, needs_review FROM predictions").fetchall())
+        waiting = [
+            f"{inquiry_id} {kind}"
+            for inquiry_id, kind in database.execute("SELECT inquiry_id, kind FROM notices ORDER BY nth")
+        ]
+    found: dict[str, list[str]] = {}
+    for line in dict.fromkeys([*diary, *waiting]):
+        inquiry_id, kind = line.split()
+        found.setdefault(inquiry_id, []).append(kind)
+    expected = {each: ["triaged", "needs_review"] if needed else ["triaged"] for each, needed in needs_review.items()}
+    assert found == expected
+    twice = len(diary) - len(set(diary))
+    print(f"{len(diary)} told, {twice} of them twice; {len(waiting)} wait")
+    assert len(diary) > len(needs_review) / 10, "too few told: this proves little"
