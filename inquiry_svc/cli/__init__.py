@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
         *(
             "config",
             "keys",
+            "notices",
             "migrate",
             "backup",
             "restore",
