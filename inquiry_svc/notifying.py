@@ -41,6 +41,8 @@ class Pace:
 
     look_every_s: float = 1.0
     """For what other processes stored, and what is due again."""
+    gather_s: float = 0.02
+    """At least so long between two looks: what ends or is stored meanwhile is one commit, not many beside the saves."""
     claim_beyond_s: float = 15.0
     """A claim outlasts the time limit of what it is for: the clocks of hosts differ, and the store may be slow."""
     first_again_s: float = 5.0
@@ -144,6 +146,7 @@ class _Telling:
         while not self._stopping.is_set() or self._being_told:
             self._something_to_do.clear()
             await self._look()
+            await asyncio.sleep(self._pace.gather_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pace.look_every_s):
                     await self._something_to_do.wait()

@@ -421,6 +421,7 @@ def test_no_query_scans_a_table_that_grows(planned: sqlite3.Connection) -> None:
         assert tables <= {
             "page",
             "waiting",
+            "set_aside",
             "json_each",
             "CONSTANT",
             "consultant_loads",
@@ -430,12 +431,12 @@ def test_no_query_scans_a_table_that_grows(planned: sqlite3.Connection) -> None:
         }, name
 
 
-@pytest.mark.parametrize("query", ["insert_inquiry", "insert_prediction", "insert_routing_decision"])
+@pytest.mark.parametrize("query", ["insert_inquiry", "insert_prediction", "insert_routing_decision", "insert_notice"])
 def test_inserting_an_outcome_makes_no_copies_of_pages(planned: sqlite3.Connection, query: str) -> None:
     """SQLite makes them where a statement, or a trigger below it, may fail half-way without rolling all back: where it
     calls a function, counts violations of foreign keys, or halts with the second way to resolve a conflict, ABORT.
     """
-    values = [None] * (16 if query == "insert_prediction" else 9)
+    values = [None] * {"insert_prediction": 16, "insert_notice": 5}.get(query, 9)
     steps = planned.execute(f"EXPLAIN {read_queries(PACKAGE)[query]}", values).fetchall()
     assert [step for step in steps if step[1].startswith("Halt") and step[2] > 0]
     for _, operation, error, resolution, *_ in steps:

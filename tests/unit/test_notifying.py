@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,10 +24,13 @@ from inquiry_svc.settings import NotifiersSettings
 from inquiry_svc.testing.notices import notices_of
 from inquiry_svc.testing.providers import FunctionNotifier
 from inquiry_svc.testing.samples import sample_outcome
+from inquiry_svc.tracing import Attribute, Span, Tracer
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
-QUICK = Pace(look_every_s=0.001, first_again_s=0.001, last_again_s=0.01, first_rest_s=0.001, longest_rest_s=0.01)
-PATIENT = Pace(look_every_s=3600, first_again_s=3600, first_rest_s=3600)
+QUICK = Pace(
+    look_every_s=0.001, gather_s=0, first_again_s=0.001, last_again_s=0.01, first_rest_s=0.001, longest_rest_s=0.01
+)
+PATIENT = Pace(look_every_s=3600, gather_s=0, first_again_s=3600, first_rest_s=3600)
 """Whatever happens in a test with this happens because somebody woke it."""
 EVERYTHING = NoticeFilters()
 
@@ -43,6 +47,7 @@ class Desk:
         pace: Pace = QUICK,
         finish_s: float = 20.0,
         store: Store | None = None,
+        tracer: Tracer | None = None,
         **settings: Any,
     ) -> None:
         self.store = store or MemoryStore()
@@ -54,6 +59,7 @@ class Desk:
             NotifiersSettings(**settings),
             self.metrics,
             finish_s=finish_s,
+            tracer=tracer,
             pace=pace,
         )
 
@@ -164,7 +170,7 @@ async def test_many_inquiries_are_told_of_at_once_but_no_more_than_may_be_and_of
 
 
 async def test_one_that_is_never_taken_holds_up_nobody_else() -> None:
-    desk = Desk(FunctionNotifier(poisoned := Poisoned()), pace=Pace(look_every_s=0.001), at_once=2)
+    desk = Desk(FunctionNotifier(poisoned := Poisoned()), pace=Pace(look_every_s=0.001, gather_s=0), at_once=2)
     (poison, *_) = await desk.happens("triaged", "escalated")
     poisoned.notice_id = poison.notice_id
     others = [(await desk.happens())[0].notice_id for _ in range(20)]
@@ -236,7 +242,7 @@ async def test_a_receiver_that_is_down_is_asked_seldom_and_with_one_at_a_time() 
         if is_down:
             raise ConnectionError("gone")
 
-    pace = Pace(look_every_s=0.001, first_rest_s=0.05, longest_rest_s=0.05)
+    pace = Pace(look_every_s=0.001, gather_s=0, first_rest_s=0.05, longest_rest_s=0.05)
     desk = Desk(FunctionNotifier(notify), pace=pace, at_once=8)
     for _ in range(50):
         await desk.happens()
@@ -261,7 +267,9 @@ async def test_of_what_failed_while_nothing_got_through_none_waits_for_long() ->
         if attempts <= 20:
             raise ConnectionError("gone")
 
-    pace = Pace(look_every_s=0.001, first_again_s=0.001, last_again_s=3600, first_rest_s=0.001, longest_rest_s=0.001)
+    pace = Pace(
+        look_every_s=0.001, gather_s=0, first_again_s=0.001, last_again_s=3600, first_rest_s=0.001, longest_rest_s=0.001
+    )
     desk = Desk(FunctionNotifier(notify), pace=pace, at_once=1)
     await desk.happens()  # alone it has all attempts, and would wait for 0.001 s * 2 ** 19
     async with desk.notifying.running():
@@ -273,7 +281,7 @@ async def test_a_receiver_that_asks_for_time_gets_it() -> None:
     async def notify(notice: Notice, outcome: Outcome) -> None:
         raise Unavailable("it answered 429", retry_after_s=120)
 
-    desk = Desk(FunctionNotifier(notify), pace=Pace(look_every_s=0.001))
+    desk = Desk(FunctionNotifier(notify), pace=Pace(look_every_s=0.001, gather_s=0))
     await desk.happens()
     async with desk.notifying.running():
         await until(lambda: desk.count("failed") == 1)
@@ -366,6 +374,58 @@ class Away(MemoryStore):
         if self.is_away and call == self._call:
             self.asked += 1
             raise StoreUnavailable("away")
+
+
+async def test_each_attempt_is_a_span_that_says_how_it_ended() -> None:
+    async def notify(notice: Notice, outcome: Outcome) -> None:
+        if desk.count("failed") == 0:
+            raise ConnectionError("it quotes the inquiry")
+
+    spans = Spans()
+    desk = Desk(FunctionNotifier(notify), tracer=spans)
+    (notice,) = await desk.happens()
+    async with desk.notifying.running():
+        await desk.nothing_waits()
+    attributes = {
+        "inquiry_svc.provider": "chat",
+        "inquiry_svc.notice.id": notice.notice_id,
+        "inquiry_svc.notice.kind": "triaged",
+    }
+    assert [(each.name, each.attributes, each.failure) for each in spans.begun] == [
+        ("notify chat", {**attributes, "inquiry_svc.notice.attempts": 0}, "ConnectionError"),
+        ("notify chat", {**attributes, "inquiry_svc.notice.attempts": 1}, None),
+    ]
+
+
+@dataclass
+class GivenSpan:
+    name: str
+    attributes: Mapping[str, Attribute]
+    failure: str | None = None
+    trace_id: str = "1" * 32
+    span_id: str = "1" * 16
+    is_recorded: bool = True
+
+    def set(self, name: str, value: Attribute) -> None:
+        """Nothing is set."""
+
+    def link(self, other: Span) -> None:
+        """Nothing is linked."""
+
+    def fail(self, error_type: str) -> None:
+        self.failure = error_type
+
+
+class Spans:
+    """A tracer that keeps them."""
+
+    def __init__(self) -> None:
+        self.begun: list[GivenSpan] = []
+
+    @contextmanager
+    def span(self, name: str, kind: str, attributes: Mapping[str, Attribute], **_: Any) -> Iterator[Span]:
+        self.begun.append(GivenSpan(name, attributes))
+        yield self.begun[-1]
 
 
 async def test_the_stop_lets_what_is_being_told_end_and_claims_nothing_more() -> None:
