@@ -5,12 +5,12 @@ Which notices those are is said here and nowhere else. All other calls go straig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import uuid_utils
 
-from inquiry_svc.contracts import Store
+from inquiry_svc.contracts import Notifier, Store
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.notices import NOTICE_KINDS, Notice, NoticeKind
 
@@ -18,10 +18,12 @@ from inquiry_svc.notices import NOTICE_KINDS, Notice, NoticeKind
 class AnnouncingStore:
     """A `Store` around another."""
 
-    def __init__(self, store: Store, kinds: Mapping[str, Collection[NoticeKind]], on_kept: Callable[[], None]) -> None:
-        """`kinds` are those that each notifier wants to hear of; `on_kept` is called when some may have been kept."""
+    def __init__(self, store: Store, notifiers: Mapping[str, Notifier], on_kept: Callable[[], None]) -> None:
+        """What they want to hear of is read now; `on_kept` is called when some of it may have been kept."""
         self._store = store
-        self._wanted_by = {kind: [name for name, wanted in kinds.items() if kind in wanted] for kind in NOTICE_KINDS}
+        self._wanted_by = {
+            kind: [name for name, notifier in notifiers.items() if kind in notifier.kinds] for kind in NOTICE_KINDS
+        }
         self._on_kept = on_kept
         self.get, self.list, self.stats, self.open_inquiries = store.get, store.list, store.stats, store.open_inquiries
         self.reviews, self.claim_reviews = store.reviews, store.claim_reviews

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from inquiry_svc import notice_metrics
 from inquiry_svc.inquiries import AXES, CATEGORIES, DEPARTMENTS, REVIEW_REASONS, SENTIMENTS, URGENCIES
 from inquiry_svc.measures import MEASURES
 from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
@@ -321,40 +322,9 @@ EXPORTER_PUSHES: Final = Counter(
     "Times that an exporter sent the metrics. After a failure the next one sends what is missing.",
     {"exporter": OPEN, "result": ("ok", "failed")},
 )
-NOTICE_DELIVERIES: Final = Counter(
-    "notice_deliveries_total",
-    "Times that a notifier was to tell of something: it did (delivered), will be asked again (failed), or never got it "
-    "through (set_aside).",
-    {"notifier": OPEN, "result": ("delivered", "failed", "set_aside")},
-)
-NOTICE_DELAY: Final = Histogram(
-    "notice_delay_seconds",
-    "Time from what a notifier is to tell of to its being told.",
-    {"notifier": OPEN},
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0),
-)
-NOTICES_WAITING: Final = Gauge(
-    "notices_waiting",
-    "Notices in the store that a notifier has yet to tell of, counted up to 10,000.",
-    {"notifier": OPEN},
-    across="max",
-)
-NOTICES_AGE: Final = Gauge(
-    "notices_oldest_age_seconds",
-    "Time for which the oldest of notices_waiting has waited; 0 when none waits.",
-    {"notifier": OPEN},
-    across="max",
-)
-NOTICES_SET_ASIDE: Final = Gauge(
-    "notices_set_aside",
-    "Notices in the store that a notifier could not get through, until somebody retries or drops them; counted up to "
-    "10,000.",
-    {"notifier": OPEN},
-    across="max",
-)
 SOURCE_FAILURES: Final = Counter(
     "source_failures_total", "Runs of a source that failed; it is started again.", {"source": OPEN}
 )
 PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
 
-OWN_METRICS: Final[tuple[Metric, ...]] = tuple(value for value in globals().values() if isinstance(value, Metric))
+OWN_METRICS: Final = tuple(each for each in (globals() | vars(notice_metrics)).values() if isinstance(each, Metric))

@@ -1,4 +1,4 @@
-"""What a provider must do, one `Protocol` for each kind, and `Provider`, the card that offers one.
+"""What a provider must do, one `Protocol` for each kind. `Provider`, the card that offers one, is in `provider.py`.
 
 All calls are batch-first and made on the event loop: a provider that blocks or computes for long moves that to a thread
 of its own. `inquiry_svc.testing` holds a contract suite for each kind; a provider that passes it fits the service.
@@ -7,16 +7,12 @@ of its own. `inquiry_svc.testing` holds a contract suite for each kind; a provid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.explanations import Explanation
-from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import (
     Category,
     Department,
@@ -32,16 +28,15 @@ from inquiry_svc.inquiries import (
     Urgency,
     Verdict,
 )
-from inquiry_svc.model_folders import ModelFolders
 from inquiry_svc.notices import Notice, NoticeKind, NoticeStore
 from inquiry_svc.profiles import Profile
+from inquiry_svc.provider import Host as Host
+from inquiry_svc.provider import NoSettings as NoSettings
+from inquiry_svc.provider import Provider as Provider
 from inquiry_svc.review_queue import ReviewStore
-from inquiry_svc.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from inquiry_svc.metrics import Metrics, Snapshot
-
-T_co = TypeVar("T_co", covariant=True)
+    from inquiry_svc.metrics import Snapshot
 
 
 class Classifier(Protocol):
@@ -309,49 +304,3 @@ class Notifier(Protocol):
         to say why, and by its `retry_after_s` not to be asked for this one before. The messages of these two are kept
         and logged, of any other exception its type alone; they must quote no inquiry.
         """
-
-
-def _lends_no_classifier(name: str) -> AbstractAsyncContextManager[Classifier]:
-    raise ConfigurationError(f"classifier {name!r} can't be opened: this host lends none")
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What the service lends to a provider while it is open."""
-
-    data_dir: Path
-    """A folder that exists and is writable; shared, so use file names of your own."""
-    metrics: Metrics
-    pause: Callable[[], None] = go_on
-    """For an `open` that works for longer than a millisecond, in a thread: call it before and after each short step."""
-    open_classifier: Callable[[str], AbstractAsyncContextManager[Classifier]] = _lends_no_classifier
-    """`open_classifier(name)`: another classifier, by the name under which it is registered, as it is configured, for a
-    provider that is made of others: enter it inside `open`, and call it as its contract says. Entering raises
-    `ConfigurationError` where there is none, it can't be opened, or it is the one that asks.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """The settings of a provider that has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provider(Generic[T_co]):
-    """Offers one provider under a name; configuration picks it by that name."""
-
-    name: str
-    open: Callable[[Any, Host], AbstractAsyncContextManager[T_co]]
-    """`open(settings, host)`: entered once at start, left at stop. Import heavy libraries inside."""
-    settings: type[Any] = NoSettings
-    """A frozen dataclass with a default for each field: what may stand in `[<section>.<name>]`."""
-    extra: str | None = None
-    """The optional dependency group that `open` needs, as in `pip install 'inquiry-svc[<extra>]'`."""
-    db_system: str | None = None
-    """Of a cache or a store: the database behind it, as OpenTelemetry names it in `db.system.name`; for traces."""
-    one_process: bool = False
-    """What it holds is seen by its own process alone: as a store it is refused with several workers."""
-    upkeep: Upkeep = field(default_factory=Upkeep)
-    """Of a store: what `inquiry-svc migrate`, `backup` and `restore` call."""
-    model_folders: ModelFolders | None = None
-    """Of a classifier: what the registry of models and `inquiry-svc model` call. None: it has one model."""

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from inquiry_svc.catalogue import NOTICE_DELAY, NOTICE_DELIVERIES
 from inquiry_svc.contracts import Notifier
 from inquiry_svc.errors import InquiryServiceError, Unavailable, Undeliverable
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notice_metrics import NOTICE_DELAY, NOTICE_DELIVERIES
 from inquiry_svc.notices import Delivery, NoticeStore, Settled
 from inquiry_svc.settings import NotifiersSettings
 from inquiry_svc.told_to_stop import told_to_stop

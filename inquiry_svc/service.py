@@ -32,8 +32,9 @@ from inquiry_svc.contracts import (
     Source,
     Store,
 )
+from inquiry_svc.data_folder import writable
 from inquiry_svc.drift import Drift
-from inquiry_svc.errors import ConfigurationError, InquiryNotFound, PluginError
+from inquiry_svc.errors import InquiryNotFound, PluginError
 from inquiry_svc.events import Resolved, Reviewed
 from inquiry_svc.exemplars import ExemplifiedSeries
 from inquiry_svc.explaining import Explaining
@@ -170,7 +171,7 @@ async def open_service(
     for _, declared in asked(manager, "register_metrics"):
         for metric in declared:
             metrics.declare(metric)
-    host = Host(data_dir=_writable(Path(settings.server.data_dir)), metrics=metrics)
+    host = Host(data_dir=writable(Path(settings.server.data_dir)), metrics=metrics)
 
     async with AsyncExitStack() as stack:
         enter, opener = stack.enter_async_context, Opener(settings, offers, host)
@@ -210,17 +211,10 @@ async def open_service(
                 tracer=tracer,
                 provider=offers.provider("store", settings.store.provider),
             )
-        notifying = Notifying(
-            notifiers,
-            store,
-            settings.notifiers,
-            metrics,
-            finish_s=settings.server.stop_timeout_s / 2,
-            tracer=tracer,
-        )
+        finish_s = settings.server.stop_timeout_s / 2
+        notifying = Notifying(notifiers, store, settings.notifiers, metrics, finish_s=finish_s, tracer=tracer)
         if notifiers:
-            kinds = {name: notifier.kinds for name, notifier in notifiers.items()}
-            store = AnnouncingStore(store, kinds, on_kept=notifying.wake)
+            store = AnnouncingStore(store, notifiers, on_kept=notifying.wake)
         workload = Workload()
         await enter(workload.kept_current(store))
         await enter(store_gauges_kept_current(store, metrics, notifiers=notifiers))
@@ -334,17 +328,3 @@ def _sorted_out(
 
 async def _always_well() -> None:
     """There is no cache that could fail."""
-
-
-def _writable(data_dir: Path) -> Path:
-    """The folder, made if need be. Raises `ConfigurationError` unless a file can be written there."""
-    trial = data_dir / ".writable"
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink(missing_ok=True)  # another worker may try at the same moment
-    except OSError as error:
-        raise ConfigurationError(
-            f"data folder {str(data_dir)!r} can't be written: {error.strerror}; choose another with --data-dir"
-        ) from error
-    return data_dir

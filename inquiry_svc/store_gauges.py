@@ -13,9 +13,6 @@ from typing import Final
 
 from inquiry_svc.catalogue import (
     DB_CONNECTIONS,
-    NOTICES_AGE,
-    NOTICES_SET_ASIDE,
-    NOTICES_WAITING,
     REVIEW_QUEUE_AGE,
     REVIEW_QUEUE_AGE_BY_REASON,
     REVIEW_QUEUE_SIZE,
@@ -24,6 +21,7 @@ from inquiry_svc.catalogue import (
 from inquiry_svc.contracts import Store
 from inquiry_svc.inquiries import REVIEW_REASONS
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notice_metrics import NOTICES_AGE, NOTICES_SET_ASIDE, NOTICES_WAITING
 from inquiry_svc.repeating import repeated
 
 _PERIOD_S: Final = 5.0

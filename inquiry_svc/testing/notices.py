@@ -6,7 +6,6 @@ Time is an argument, so that a claim runs out when a test wants it to.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -19,13 +18,13 @@ from msgspec.structs import replace
 from inquiry_svc.contracts import Filters, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
-from inquiry_svc.notices import Delivery, Notice, NoticeFilters, NoticeKind, Outbox, Settled
+from inquiry_svc.notices import Delivery, Notice, NoticeFilters, NoticeKind, Settled
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome
 
-_CLAIM: Final = timedelta(seconds=30)
+CLAIM: Final = timedelta(seconds=30)
 _FEEDBACK: Final = Feedback("sales", None, "high", "Ana", NOON)
-_EVERYTHING: Final = NoticeFilters()
-_ALL: Final = 1000
+EVERYTHING: Final = NoticeFilters()
+ALL: Final = 1000
 """A limit that no test reaches."""
 
 
@@ -95,7 +94,7 @@ class NoticeContract:
                 await saving
         last = sample_outcome()
         await store.save([last], notices_of(last))  # after all that was begun
-        stored = await store.list(Filters(), limit=_ALL, after=None)
+        stored = await store.list(Filters(), limit=ALL, after=None)
         assert sorted(ids(stored)) == sorted(notice.inquiry_id for notice in await kept(store))
 
     # Claiming
@@ -105,15 +104,15 @@ class NoticeContract:
         (notice,) = notices_of(outcome, "triaged")
         await store.save([outcome], [notice])
         resolved = await store.resolve(ids([outcome])[0], NOON)
-        assert await claim(store) == [Delivery(notice, resolved, 0, notice.created_at, NOON + _CLAIM)]
+        assert await claim(store) == [Delivery(notice, resolved, 0, notice.created_at, NOON + CLAIM)]
 
     async def test_what_is_due_is_claimed_the_longest_due_first_and_nobody_else_gets_it(self, store: Store) -> None:
         outcomes = [sample_outcome() for _ in range(5)]
         late_first = [
-            notice for number, each in enumerate(outcomes) for notice in notices_of(each, at=_minutes(-number))
+            notice for number, each in enumerate(outcomes) for notice in notices_of(each, at=minutes(-number))
         ]
         not_yet = sample_outcome()
-        await store.save([*outcomes, not_yet], [*late_first, *notices_of(not_yet, at=_minutes(1))])
+        await store.save([*outcomes, not_yet], [*late_first, *notices_of(not_yet, at=minutes(1))])
         expected = list(reversed(late_first))
         assert notices_in(await claim(store, limit=2)) == expected[:2]
         assert notices_in(await claim(store)) == expected[2:]
@@ -131,7 +130,7 @@ class NoticeContract:
         one, other = sample_outcome(), sample_outcome()
         (first, second), (third,) = notices_of(one, "triaged", "escalated"), notices_of(other, "triaged")
         await store.save([one, other], [first, second, third])
-        (fourth,) = notices_of(one, "resolved", at=_minutes(-5))  # its clock is behind: it happened after all the same
+        (fourth,) = notices_of(one, "resolved", at=minutes(-5))  # its clock is behind: it happened after all the same
         await store.resolve(ids([one])[0], NOON, notices=[fourth])
         for expected in ([first, third], [second], [fourth], []):
             claimed = await claim(store)
@@ -145,12 +144,12 @@ class NoticeContract:
         (notice,) = notices_of(outcome, "triaged")
         await store.save([outcome], [notice])
         (lost,) = await claim(store)
-        assert await claim(store, now=NOON + _CLAIM - timedelta(microseconds=1)) == []
-        (found,) = await claim(store, now=NOON + _CLAIM)
-        assert found == replace(lost, claimed_until=NOON + 2 * _CLAIM)
+        assert await claim(store, now=NOON + CLAIM - timedelta(microseconds=1)) == []
+        (found,) = await claim(store, now=NOON + CLAIM)
+        assert found == replace(lost, claimed_until=NOON + 2 * CLAIM)
 
     async def test_of_many_who_claim_at_once_no_two_hold_one_or_two_of_one_inquiry(self, store: Store) -> None:
-        await everybody_claims_something_of_their_own(store, store)
+        await everybody_claims_notices(store, store)
 
     # Settling
 
@@ -159,28 +158,28 @@ class NoticeContract:
         (first, second), (third,) = notices_of(one, "triaged", "escalated"), notices_of(other, "triaged")
         await store.save([one, other], [first, second, third])
         failing, fine = await claim(store)
-        await store.settle_notices([_settled(failing, "failed", _minutes(5), "answered 500")])
+        await store.settle_notices([settled(failing, "failed", minutes(5), "answered 500")])
         await settle(store, [fine], "delivered")
-        (waits, behind) = await store.notices(_EVERYTHING, limit=_ALL)
-        assert (waits.notice, waits.attempts, waits.due_at, waits.reason) == (first, 1, _minutes(5), "answered 500")
+        (waits, behind) = await store.notices(EVERYTHING, limit=ALL)
+        assert (waits.notice, waits.attempts, waits.due_at, waits.reason) == (first, 1, minutes(5), "answered 500")
         assert (waits.waiting_since, waits.claimed_until, waits.set_aside_at) == (first.created_at, None, None)
-        assert (behind.notice, behind.attempts, behind.due_at) == (second, 0, _minutes(5))
-        assert await claim(store, now=_minutes(5) - timedelta(microseconds=1)) == []
-        (again,) = await claim(store, now=_minutes(5))
+        assert (behind.notice, behind.attempts, behind.due_at) == (second, 0, minutes(5))
+        assert await claim(store, now=minutes(5) - timedelta(microseconds=1)) == []
+        (again,) = await claim(store, now=minutes(5))
         assert (again.notice, again.attempts) == (first, 1)
         await settle(store, [again], "delivered")
-        assert notices_in(await claim(store, now=_minutes(5))) == [second]
+        assert notices_in(await claim(store, now=minutes(5))) == [second]
 
     async def test_what_is_set_aside_holds_up_nothing_and_can_be_seen(self, store: Store) -> None:
         outcome = sample_outcome()
         first, second = notices_of(outcome, "triaged", "resolved")
         await store.save([outcome], [first, second])
         (hopeless,) = await claim(store)
-        await store.settle_notices([_settled(hopeless, "set_aside", _minutes(1), "gone")])
+        await store.settle_notices([settled(hopeless, "set_aside", minutes(1), "gone")])
         assert notices_in(await claim(store)) == [second]
-        (aside,) = await store.notices(NoticeFilters(set_aside=True), limit=_ALL)
-        assert (aside.notice, aside.attempts, aside.set_aside_at, aside.reason) == (first, 1, _minutes(1), "gone")
-        await store.drop_notices(NoticeFilters(set_aside=False), limit=_ALL)
+        (aside,) = await store.notices(NoticeFilters(set_aside=True), limit=ALL)
+        assert (aside.notice, aside.attempts, aside.set_aside_at, aside.reason) == (first, 1, minutes(1), "gone")
+        await store.drop_notices(NoticeFilters(set_aside=False), limit=ALL)
         assert await claim(store, now=NOON + timedelta(days=365)) == []
 
     async def test_what_is_returned_is_as_if_it_had_not_been_claimed(self, store: Store) -> None:
@@ -195,160 +194,19 @@ class NoticeContract:
         one, other = sample_outcome(), sample_outcome()
         await store.save([one, other], [*notices_of(one), *notices_of(other)])
         late, very_late = await claim(store)
-        (held,) = await claim(store, now=NOON + _CLAIM, limit=1)
+        (held,) = await claim(store, now=NOON + CLAIM, limit=1)
         assert held.notice == late.notice
         for result in ("failed", "set_aside", "returned", "delivered"):
             await settle(store, [late], result)
-            (still, _) = await store.notices(_EVERYTHING, limit=_ALL)
+            (still, _) = await store.notices(EVERYTHING, limit=ALL)
             assert (still.claimed_until, still.attempts, still.set_aside_at) == (held.claimed_until, 0, None), result
         await settle(store, [held, very_late], "delivered")
         assert await kept(store) == []
         await settle(store, [held, late], "failed")
         assert await kept(store) == [], "what was delivered is gone"
 
-    # What a person does with them
 
-    async def test_what_is_set_aside_waits_anew_when_it_is_told_again(self, store: Store) -> None:
-        outcome, later = sample_outcome(), NOON + timedelta(days=4)
-        first, second = notices_of(outcome, "triaged", "resolved")
-        await store.save([outcome], [first, second])
-        await store.settle_notices([_settled((await claim(store))[0], "set_aside", NOON, "gone")])
-        assert await store.retry_notices(NoticeFilters(set_aside=True), now=later, limit=_ALL) == 1
-        assert await store.retry_notices(NoticeFilters(set_aside=True), now=later, limit=_ALL) == 0
-        (again,) = await claim(store, now=later)
-        assert (again.notice, again.attempts, again.waiting_since) == (first, 0, later), "it comes first again"
-
-    async def test_what_waits_for_another_attempt_can_be_told_now(self, store: Store) -> None:
-        outcome = sample_outcome()
-        first, second = notices_of(outcome, "triaged", "resolved")
-        await store.save([outcome], [first, second])
-        await store.settle_notices([_settled((await claim(store))[0], "failed", _minutes(50), "answered 500")])
-        assert await store.retry_notices(NoticeFilters(notifier="chat"), now=_minutes(1), limit=_ALL) == 2
-        assert await store.retry_notices(NoticeFilters(notifier="chat"), now=_minutes(1), limit=_ALL) == 0
-        (again,) = await claim(store, now=_minutes(1))
-        assert (again.notice, again.attempts, again.waiting_since) == (first, 1, first.created_at)
-
-    async def test_what_is_told_again_waits_for_what_is_being_told_of_its_inquiry(self, store: Store) -> None:
-        outcome = sample_outcome()
-        first, second = notices_of(outcome, "triaged", "resolved")
-        await store.save([outcome], [first, second])
-        await store.settle_notices([_settled((await claim(store))[0], "set_aside", NOON, "gone")])
-        (being_told,) = await claim(store)
-        assert being_told.notice == second
-        await store.retry_notices(_EVERYTHING, now=NOON, limit=_ALL)
-        assert await claim(store) == []
-        await settle(store, [being_told], "delivered")
-        assert notices_in(await claim(store)) == [first]
-
-    async def test_what_is_dropped_is_never_told(self, store: Store) -> None:
-        outcome = sample_outcome()
-        first, second, third = notices_of(outcome, "triaged", "escalated", "resolved")
-        await store.save([outcome], [first, second, third])
-        (held,) = await claim(store)
-        assert await store.drop_notices(NoticeFilters(notice_ids=[first.notice_id, second.notice_id]), limit=_ALL) == 2
-        await settle(store, [held], "failed")
-        assert await kept(store) == [third]
-        assert notices_in(await claim(store)) == [third]
-
-    async def test_filters_and_limits_choose_what_they_say(self, store: Store) -> None:
-        outcomes = [sample_outcome() for _ in range(6)]
-        chat = [notice for each in outcomes for notice in notices_of(each, notifier="chat")]
-        desk = [notice for each in outcomes for notice in notices_of(each, notifier="desk")]
-        await store.save(outcomes, [*chat, *desk])
-        aside = await claim(store, "chat", limit=3)
-        await settle(store, aside, "set_aside")
-        expected = {
-            _EVERYTHING: [*chat, *desk],
-            NoticeFilters(notifier="chat"): chat,
-            NoticeFilters(set_aside=True): chat[:3],
-            NoticeFilters(set_aside=False): [*chat[3:], *desk],
-            NoticeFilters(notifier="desk", set_aside=True): [],
-            NoticeFilters(notice_ids=(chat[5].notice_id, desk[0].notice_id, "no uuid")): [chat[5], desk[0]],
-            NoticeFilters(notifier="desk", notice_ids=(chat[5].notice_id, desk[0].notice_id)): [desk[0]],
-            NoticeFilters(notice_ids=()): [],
-        }
-        for filters, notices in expected.items():
-            assert await kept(store, filters) == notices, filters
-            assert [each.notice for each in await store.notices(filters, limit=2)] == notices[:2]
-        assert await store.retry_notices(NoticeFilters(set_aside=True), now=NOON, limit=2) == 2
-        assert await kept(store, NoticeFilters(set_aside=True)) == chat[2:3]
-        assert await store.drop_notices(NoticeFilters(notifier="desk"), limit=4) == 4
-        assert await kept(store) == [*chat, *desk[4:]]
-        assert await store.drop_notices(_EVERYTHING, limit=_ALL) == 8
-
-    async def test_the_outbox_in_numbers_is_what_a_plain_count_finds(self, store: Store) -> None:
-        assert await store.outbox("chat") == Outbox(0, None, 0)
-        outcomes = [sample_outcome() for _ in range(5)]
-        notices = [
-            notice for number, each in enumerate(outcomes) for notice in notices_of(each, at=_minutes(number - 9))
-        ]
-        await store.save(outcomes, [*notices, *notices_of(outcomes[0], notifier="desk", at=_minutes(-99))])
-        assert await store.outbox("chat") == Outbox(5, _minutes(-9), 0)
-        claimed = await claim(store, limit=2)
-        assert await store.outbox("chat") == Outbox(5, _minutes(-9), 0), "what is being told is not told yet"
-        await store.settle_notices(
-            [
-                _settled(claimed[0], "set_aside", NOON, "gone"),
-                _settled(claimed[1], "failed", _minutes(5), "answered 500"),
-            ]
-        )
-        assert await store.outbox("chat") == Outbox(4, _minutes(-8), 1)
-        await store.retry_notices(NoticeFilters(set_aside=True), now=NOON, limit=_ALL)
-        assert await store.outbox("chat") == Outbox(5, _minutes(-8), 0)
-
-    async def test_whatever_happens_all_is_told_in_order_and_never_two_of_one_inquiry_at_once(
-        self, store: Store
-    ) -> None:
-        seed = random.randrange(2**32)
-        print(f"notices of seed {seed}")  # noqa: T201 (pytest shows it with a failure)
-        await anything_happens(store, random.Random(seed))
-
-
-async def anything_happens(store: Store, rng: random.Random) -> None:
-    """Three processes tell for a while, with failures, claims that run out, and answers that come too late."""
-    outcomes = [sample_outcome() for _ in range(8)]
-    expected = {outcome.inquiry.inquiry_id: notices_of(outcome, "triaged", "escalated") for outcome in outcomes}
-    await store.save(outcomes, [notice for notices in expected.values() for notice in notices])
-    unresolved = list(outcomes)
-    now = NOON
-    held: list[Delivery] = []
-    told: dict[str, list[Notice]] = {inquiry_id: [] for inquiry_id in expected}
-    out_of_turn: set[str] = set()
-    """Of which one was set aside, and so told after others."""
-    turns = 0
-    while held or unresolved or await store.notices(_EVERYTHING, limit=1):
-        turns += 1
-        assert turns < 5000, "some are never told"
-        now += timedelta(seconds=rng.randrange(20))
-        if unresolved and rng.random() < 0.2:
-            outcome = unresolved.pop()
-            notices = notices_of(outcome, "resolved", at=now)
-            expected[outcome.inquiry.inquiry_id] += notices
-            await store.resolve(outcome.inquiry.inquiry_id, now, notices=notices)
-        claimed = await store.claim_notices("chat", now=now, until=now + _CLAIM, limit=rng.randrange(4))
-        held += claimed
-        running = [each.notice.inquiry_id for each in held if each.claimed_until > now]
-        assert len(running) == len(set(running)), "two of one inquiry are told at once"
-        for delivery in rng.sample(held, rng.randrange(len(held) + 1)):
-            held.remove(delivery)
-            result = rng.choice(["delivered", "delivered", "failed", "returned", "set_aside", "lost"])
-            if result == "delivered":
-                told[delivery.notice.inquiry_id].append(delivery.notice)
-            if result == "set_aside":
-                out_of_turn.add(delivery.notice.inquiry_id)
-            if result != "lost":
-                at = now + timedelta(seconds=rng.randrange(60)) if result == "failed" else now
-                await store.settle_notices([Settled(delivery, result, at, "why")])  # type: ignore[arg-type]
-        if rng.random() < 0.2:
-            await store.retry_notices(NoticeFilters(set_aside=rng.choice([True, None])), now=now, limit=_ALL)
-    for inquiry_id, notices in expected.items():
-        in_order = list(dict.fromkeys(each.notice_id for each in told[inquiry_id]))
-        wanted = [each.notice_id for each in notices]
-        assert sorted(in_order) == sorted(wanted)
-        assert in_order == wanted or inquiry_id in out_of_turn
-
-
-async def everybody_claims_something_of_their_own(one: Store, other: Store) -> None:
+async def everybody_claims_notices(one: Store, other: Store) -> None:
     """20 at two doors claim up to three at once, of 50 inquiries with two notices each: none is held twice or lost."""
     outcomes = [sample_outcome() for _ in range(50)]
     pairs = [notices_of(each, "triaged", "escalated") for each in outcomes]
@@ -368,16 +226,16 @@ def notices_of(outcome: Outcome, *kinds: NoticeKind, notifier: str = "chat", at:
     ]
 
 
-async def claim(store: Store, notifier: str = "chat", *, now: datetime = NOON, limit: int = _ALL) -> list[Delivery]:
-    return list(await store.claim_notices(notifier, now=now, until=now + _CLAIM, limit=limit))
+async def claim(store: Store, notifier: str = "chat", *, now: datetime = NOON, limit: int = ALL) -> list[Delivery]:
+    return list(await store.claim_notices(notifier, now=now, until=now + CLAIM, limit=limit))
 
 
 async def settle(store: Store, deliveries: Iterable[Delivery], result: str) -> None:
-    await store.settle_notices([_settled(each, result, NOON, "why") for each in deliveries])
+    await store.settle_notices([settled(each, result, NOON, "why") for each in deliveries])
 
 
-async def kept(store: Store, filters: NoticeFilters = _EVERYTHING) -> list[Notice]:
-    return [each.notice for each in await store.notices(filters, limit=_ALL)]
+async def kept(store: Store, filters: NoticeFilters = EVERYTHING) -> list[Notice]:
+    return [each.notice for each in await store.notices(filters, limit=ALL)]
 
 
 def notices_in(deliveries: Sequence[Delivery]) -> list[Notice]:
@@ -388,11 +246,11 @@ def ids(outcomes: Sequence[Outcome]) -> list[str]:
     return [outcome.inquiry.inquiry_id for outcome in outcomes]
 
 
-def _settled(delivery: Delivery, result: str, at: datetime, reason: str | None) -> Settled:
+def settled(delivery: Delivery, result: str, at: datetime, reason: str | None) -> Settled:
     return Settled(delivery, result, at, reason)  # type: ignore[arg-type]
 
 
-def _minutes(count: int) -> datetime:
+def minutes(count: int) -> datetime:
     return NOON + timedelta(minutes=count)
 
 

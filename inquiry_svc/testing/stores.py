@@ -28,9 +28,7 @@ from msgspec.structs import replace
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
-from inquiry_svc.notices import NoticeFilters
-from inquiry_svc.testing.notices import NoticeContract, notices_of
-from inquiry_svc.testing.notices import everybody_claims_something_of_their_own as everybody_claims_notices
+from inquiry_svc.testing.notices import NoticeContract, everybody_claims_notices, kept, notices_of
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
 from inquiry_svc.testing.reviews import (
     ReviewQueueContract,
@@ -38,6 +36,7 @@ from inquiry_svc.testing.reviews import (
     one_of_many_decides,
 )
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
+from inquiry_svc.testing.undelivered import UndeliveredContract
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 
@@ -46,7 +45,7 @@ _ALL: Final = 1000
 """A limit that no test reaches."""
 
 
-class StoreContract(ReviewQueueContract, NoticeContract):
+class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract):
     """Inherit it, and override `store`."""
 
     @pytest.fixture
@@ -274,13 +273,15 @@ class DurableStoreContract(StoreContract):
 
     async def test_all_is_there_after_closing_and_opening_again(self, open_store: OpenStore) -> None:
         first, second = _keyed("k-1", "one"), _keyed("k-1", "two")
+        notices = notices_of(first, "triaged", "escalated")
         async with open_store() as store:
-            await store.save([first])
+            await store.save([first], notices)
             await store.resolve(first.inquiry.inquiry_id, NOON)
             expected = await store.add_feedback(first.inquiry.inquiry_id, _FEEDBACK)
         async with open_store() as store:
             assert await _stored(store) == [expected]
             assert list(await store.save([second])) == [expected]
+            assert await kept(store) == notices
 
     async def test_closing_waits_for_what_is_being_saved(self, open_store: OpenStore) -> None:
         batch = [sample_outcome() for _ in range(50)]
@@ -301,21 +302,10 @@ class DurableStoreContract(StoreContract):
             await asyncio.gather(*((one, other)[turn % 2].save(batch) for turn, batch in enumerate(many)))
             assert len(await _stored(one)) == 81
 
-    async def test_two_processes_on_one_place_give_no_review_to_two_reviewers(self, open_store: OpenStore) -> None:
+    async def test_two_processes_on_one_place_give_no_review_or_notice_to_two(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:
             await everybody_claims_something_of_their_own(one, other)
-
-    async def test_two_processes_on_one_place_hold_no_notice_twice(self, open_store: OpenStore) -> None:
-        async with open_store() as one, open_store() as other:
             await everybody_claims_notices(one, other)
-
-    async def test_notices_outlast_closing_and_opening_again(self, open_store: OpenStore) -> None:
-        outcome = sample_outcome()
-        notices = notices_of(outcome, "triaged", "escalated")
-        async with open_store() as store:
-            await store.save([outcome], notices)
-        async with open_store() as store:
-            assert [each.notice for each in await store.notices(NoticeFilters(), limit=_ALL)] == notices
 
     async def test_of_many_who_decide_at_once_in_two_processes_one_does(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from inquiry_svc.catalogue import NOTICE_DELIVERIES, NOTICES_AGE, NOTICES_SET_ASIDE, NOTICES_WAITING
 from inquiry_svc.errors import Undeliverable
 from inquiry_svc.guarded_store import GuardedStore
 from inquiry_svc.inquiries import Outcome
+from inquiry_svc.notice_metrics import NOTICE_DELIVERIES, NOTICES_AGE, NOTICES_SET_ASIDE, NOTICES_WAITING
 from inquiry_svc.notices import Notice, NoticeFilters
 from inquiry_svc.testing.providers import FunctionNotifier, Offering
 from inquiry_svc.testing.running import Running, running_service

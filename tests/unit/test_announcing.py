@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from inquiry_svc.announcing import AnnouncingStore
 from inquiry_svc.errors import AlreadyResolved
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
-from inquiry_svc.notices import NOTICE_KINDS, NoticeFilters
+from inquiry_svc.notices import NoticeFilters
+from inquiry_svc.testing.providers import FunctionNotifier
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
@@ -24,9 +25,12 @@ class Announced:
     def __init__(self) -> None:
         self.inside = MemoryStore()
         self.woken = 0
-        self.store = AnnouncingStore(
-            self.inside, {"all": NOTICE_KINDS, "desk": ("escalated", "resolved"), "deaf": ()}, self._wake
-        )
+        notifiers = {
+            "all": FunctionNotifier(),
+            "desk": FunctionNotifier(kinds=["escalated", "resolved"]),
+            "deaf": FunctionNotifier(kinds=[]),
+        }
+        self.store = AnnouncingStore(self.inside, notifiers, self._wake)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -66,7 +70,7 @@ async def test_each_notifier_hears_of_what_it_wants_in_the_order_in_which_it_hap
 
 async def test_what_nobody_wants_to_hear_of_wakes_nobody() -> None:
     inside, woken = MemoryStore(), []
-    store = AnnouncingStore(inside, {"desk": ["escalated"]}, lambda: woken.append(1))
+    store = AnnouncingStore(inside, {"desk": FunctionNotifier(kinds=["escalated"])}, lambda: woken.append(1))
     outcome = sample_outcome()
     await store.save([outcome])
     await store.add_feedback(outcome.inquiry.inquiry_id, FEEDBACK)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from inquiry_svc.catalogue import NOTICE_DELAY, NOTICE_DELIVERIES
 from inquiry_svc.contracts import Store
 from inquiry_svc.errors import StoreUnavailable, Unavailable, Undeliverable
 from inquiry_svc.inquiries import Outcome
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notice_metrics import NOTICE_DELAY, NOTICE_DELIVERIES
 from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Settled
 from inquiry_svc.notifying import Notifying, Pace
 from inquiry_svc.settings import NotifiersSettings
