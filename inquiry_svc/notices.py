@@ -1,4 +1,4 @@
-"""Notices: what somebody elsewhere is to be told of, kept beside the inquiry until they were; and what a store does so.
+"""Notices: what somebody elsewhere is to be told of, kept in the store until they are; and what a store does for it.
 
 A notice is written in the transaction that stores what it tells of, one for each notifier that wants to hear of it. It
 waits until it was delivered, is set aside when that can't be, and is told again or dropped by whoever looks after the

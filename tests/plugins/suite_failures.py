@@ -13,7 +13,7 @@ def suite_failures(file: str, choice: str) -> set[tuple[str, str]]:
     """Each failure of the chosen classes `Broken...` in `file`: the test, and its parameter ("" where it has none)."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rf", "-n0", "-p", "no:cacheprovider", file]
     chosen = ["-o", "python_classes=Broken", "-k", choice]
-    run = subprocess.run([*command, *chosen], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run([*command, *chosen], capture_output=True, text=True, timeout=240, check=False)
     found = re.findall(r"^FAILED \S+::(test_\w+)(?:\[(\w+)\])?", run.stdout, re.MULTILINE)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert " error" not in run.stdout, run.stdout
