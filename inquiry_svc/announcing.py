@@ -26,6 +26,7 @@ class AnnouncingStore:
         }
         self._on_kept = on_kept
         self.get, self.list, self.stats, self.open_inquiries = store.get, store.list, store.stats, store.open_inquiries
+        self.erase = store.erase
         self.reviews, self.claim_reviews = store.reviews, store.claim_reviews
         self.return_review, self.review_queue = store.return_review, store.review_queue
         self.claim_notices, self.settle_notices = store.claim_notices, store.settle_notices

@@ -18,7 +18,7 @@ COMPONENTS: Final = ("database", "cache", "classifier", "fallback", "models", "q
 STAGES: Final = ("classify", "store")
 OPERATIONS: Final = (
     *("save", "get", "list", "feedback", "resolve", "stats"),
-    *("review_queue", "reviews", "claim", "return"),
+    *("review_queue", "reviews", "claim", "return", "erase"),
     *("claim_notices", "settle_notices", "notices", "outbox"),
 )
 REVIEW_ACTIONS: Final = ("claimed", "released", "skipped", "decided")
@@ -129,6 +129,7 @@ RESOLVED: Final = Counter(
     "Inquiries resolved, by whether it was done by their due time.",
     {"within_sla": ("true", "false")},
 )
+INQUIRIES_ERASED: Final = Counter("inquiries_erased_total", "Inquiries erased over HTTP, not by the command.")
 REVIEW_QUEUE_SIZE: Final = Gauge(
     "review_queue_size",
     "Inquiries in the store that a person should look at and nobody has, counted up to 10,000.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from inquiry_svc.erasing import ErasingStore
 from inquiry_svc.explanations import Explanation
 from inquiry_svc.inquiries import (
     Category,
@@ -168,7 +169,7 @@ class Pool:
         return Pool(self.idle + other.idle, self.active + other.active, self.maximum + other.maximum)
 
 
-class Store(ReviewStore, NoticeStore, Protocol):
+class Store(ReviewStore, NoticeStore, ErasingStore, Protocol):
     """Remembers outcomes durably. Raises `StoreUnavailable` when it can't; then nothing of the call was kept.
 
     What stores something takes the notices of it, and keeps them in the same transaction and in their order; those of
@@ -278,8 +279,7 @@ class Source(Protocol):
         """Bring messages in until `stopping` is set; then take no more, finish what was taken, and return.
 
         A message may be acknowledged once `submit` has returned or it was put aside, never before, wherever this is
-        cancelled. What was taken and is not done with is brought again by the next run, here or in another process.
-        Hold no more messages than are submitted at once.
+        cancelled. What was taken and not finished, the next run brings again. Hold no more than is submitted at once.
 
         What this raises is logged and counted, and it is called again after a pause: no need to wait for a server that
         is away. Cancelled when it has not returned `server.stop_timeout_s` after `stopping` was set.

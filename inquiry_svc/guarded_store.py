@@ -50,6 +50,10 @@ class GuardedStore:
         async with self._call("resolve"):
             return await self._store.resolve(inquiry_id, resolved_at, notices=notices)
 
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        async with self._call("erase"):
+            return await self._store.erase(inquiry_ids)
+
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         async with self._call("stats"):
             return await self._store.stats(since=since, now=now)

@@ -28,6 +28,7 @@ WRITES: dict[str, Write] = {
         outcome.inquiry.inquiry_id, Feedback("sales", None, None, None, NOON)
     ),
     "resolve": lambda store, outcome: store.resolve(outcome.inquiry.inquiry_id, NOON),
+    "erase": lambda store, outcome: store.erase([outcome.inquiry.inquiry_id]),
     "check": lambda store, outcome: store.check(),
 }
 

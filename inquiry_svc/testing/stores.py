@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
+from inquiry_svc.testing.erasing import ErasingContract, of_many_who_erase_one_at_once_one_is_given_it
 from inquiry_svc.testing.notices import NoticeContract, everybody_claims_notices, kept, notices_of
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
 from inquiry_svc.testing.reviews import (
@@ -45,7 +46,7 @@ _ALL: Final = 1000
 """A limit that no test reaches."""
 
 
-class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract):
+class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, ErasingContract):
     """Inherit it, and override `store`."""
 
     @pytest.fixture
@@ -310,6 +311,10 @@ class DurableStoreContract(StoreContract):
     async def test_of_many_who_decide_at_once_in_two_processes_one_does(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:
             await one_of_many_decides(one, other)
+
+    async def test_what_one_of_two_processes_erases_is_erased_for_both(self, open_store: OpenStore) -> None:
+        async with open_store() as one, open_store() as other:
+            await of_many_who_erase_one_at_once_one_is_given_it(one, other)
 
 
 async def _stored(store: Store) -> Sequence[Outcome]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -484,6 +485,96 @@ class CountsWhatIsSetAsideAsWaiting(MemoryStore):
         return replace(outbox, waiting=outbox.waiting + outbox.set_aside)
 
 
+class LeavesWhatIsErasedInTheQueue(MemoryStore):
+    ghosts = 0
+
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        waiting = (await super().review_queue()).size
+        erased = await super().erase(inquiry_ids)
+        self.ghosts += waiting - (await super().review_queue()).size
+        return erased
+
+    async def review_queue(self) -> ReviewQueue:
+        queue = await super().review_queue()
+        return dataclasses.replace(queue, size=queue.size + self.ghosts)
+
+
+class GoesOnCountingWhatIsErased(MemoryStore):
+    erased: tuple[Outcome, ...] = ()
+
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        self.erased += tuple(self._outcomes[each] for each in inquiry_ids if each in self._outcomes)
+        return await super().erase(inquiry_ids)
+
+    async def open_inquiries(self) -> Mapping[str, int]:
+        loads = Counter(await super().open_inquiries())
+        loads.update(each.route.consultant for each in self.erased if each.route.consultant)
+        return loads
+
+
+class SaysItErasedWhatItWasGiven(MemoryStore):
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        await super().erase(inquiry_ids)
+        return inquiry_ids
+
+
+class HidesWhatIsErased(MemoryStore):
+    """From those who look, not from those who do something."""
+
+    hidden: frozenset[str] = frozenset()
+
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        fresh = {each for each in inquiry_ids if each in self._outcomes and each not in self.hidden}
+        self.hidden |= fresh
+        return sorted(fresh)
+
+    async def get(self, inquiry_id: str) -> Outcome | None:
+        return None if inquiry_id in self.hidden else await super().get(inquiry_id)
+
+
+class KeepsTheKeyOfWhatIsErased(MemoryStore):
+    kept: tuple[tuple[str, Outcome], ...] = ()
+
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        gone = [self._outcomes[each] for each in inquiry_ids if each in self._outcomes]
+        self.kept += tuple((each.inquiry.idempotency_key.value, each) for each in gone if each.inquiry.idempotency_key)
+        return await super().erase(inquiry_ids)
+
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
+        known = dict(self.kept)
+        keys = [each.inquiry.idempotency_key for each in outcomes]
+        found = [known.get(key.value) if key else None for key in keys]
+        saved = await super().save(outcomes, notices)
+        return [earlier or later for earlier, later in zip(found, saved, strict=True)]
+
+
+class TellsOfWhatIsErased(MemoryStore):
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        waiting = self._notices._undelivered
+        erased = await super().erase(inquiry_ids)
+        self._notices._undelivered = waiting
+        return erased
+
+
+class LooksBeforeItErases(MemoryStore):
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        there = [each for each in dict.fromkeys(inquiry_ids) if each in self._outcomes]
+        await asyncio.sleep(0)
+        await super().erase(inquiry_ids)
+        return there
+
+
+class TripsOverWhatIsErasedMeanwhile(MemoryStore):
+    async def add_feedback(
+        self, inquiry_id: str, feedback: Feedback, *, as_review: bool = False, notices: Sequence[Notice] = ()
+    ) -> Outcome:
+        self._required(inquiry_id)
+        await asyncio.sleep(0)
+        if inquiry_id not in self._outcomes:
+            raise KeyError(inquiry_id)
+        return await super().add_feedback(inquiry_id, feedback, as_review=as_review, notices=notices)
+
+
 class KeepsAConnectionBusy(MemoryStore):
     def pool(self) -> Pool:
         return Pool(idle=0, active=1, maximum=1)
@@ -554,6 +645,14 @@ BROKEN = {
     SetsAsideWhatIsDropped: "test_what_is_dropped_is_never_told",
     ListsNoticesOfAnyNotifier: "test_filters_and_limits_choose_what_they_say",
     CountsWhatIsSetAsideAsWaiting: "test_the_outbox_in_numbers_is_what_a_plain_count_finds",
+    LeavesWhatIsErasedInTheQueue: "test_what_is_erased_is_nowhere_and_the_rest_is_as_it_was",
+    GoesOnCountingWhatIsErased: "test_what_is_erased_counts_no_more",
+    SaysItErasedWhatItWasGiven: "test_erasing_says_which_were_there_and_what_was_not_changes_nothing",
+    HidesWhatIsErased: "test_what_is_erased_can_be_neither_reviewed_nor_resolved",
+    KeepsTheKeyOfWhatIsErased: "test_the_key_of_what_is_erased_is_free",
+    TellsOfWhatIsErased: "test_nobody_is_told_of_what_is_erased",
+    LooksBeforeItErases: "test_of_many_who_erase_one_at_once_one_is_given_it",
+    TripsOverWhatIsErasedMeanwhile: "test_erasing_goes_together_with_whatever_is_done_to_the_same_inquiries",
     KeepsAConnectionBusy: ("test_a_pool_has_no_more_connections_than_it_may_and_none_works_when_nobody_asks"),
     FailsItsOwnCheck: "test_a_store_that_works_passes_its_own_check",
 }

@@ -100,6 +100,9 @@ WRITES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
     "claim a certain one": ("claim_review", ("Ana", LATER, NOW, FREE)),
     "release": ("return_review", (HELD, "reviewer 3", NOW, False)),
     "skip": ("return_review", (FREE, "Ana", NOW, True)),
+    "wait to erase": ("lock_to_erase", ([HELD, FREE],)),
+    "wait for reviews to erase": ("lock_reviews_to_erase", ([HELD, FREE],)),
+    "erase": ("erase", ([HELD, FREE],)),
     "decide": ("add_feedback_as_review", (UUID(int=1), FREE, "hr", None, None, "Ana", NOW)),
 }
 
@@ -112,7 +115,7 @@ async def test_no_query_goes_through_a_whole_table(what: str, million: PostgresS
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("what", WRITES)
-async def test_what_reviewers_do_goes_through_no_whole_table(what: str, plan: str, million: PostgresServer) -> None:
+async def test_no_write_goes_through_a_whole_table(what: str, plan: str, million: PostgresServer) -> None:
     """A connection that writes may keep a plan for any values."""
     explained = await explain(million, *WRITES[what], role="writer", plan_cache_mode=plan)
     require_no_whole_table(what, explained)

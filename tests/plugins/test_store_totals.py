@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import itertools
 import random
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -179,34 +178,18 @@ async def test_a_transaction_in_another_database_does_not_hold_up_the_counting(s
         assert oldest > began
 
 
-async def test_what_is_erased_is_counted_no_more(open_store: Open, server: PostgresServer) -> None:
+async def test_what_is_erased_is_counted_no_more(open_store: Open) -> None:
     seed, outcomes = random_outcomes(60)
     dice = random.Random(seed)
     outcomes = spread(outcomes, dice)
     async with open_store() as store:
         await store.save(outcomes)
         await store.count_hours()
-        await erase(store, [each.inquiry.inquiry_id for each in outcomes[:20]])
+        await store.erase([each.inquiry.inquiry_id for each in outcomes[:20]])
         await require_exact(store, outcomes[20:], dice)
         await store.count_hours()
         await require_exact(store, outcomes[20:], dice)
-        await erase(store, [each.inquiry.inquiry_id for each in outcomes[20:]])
+        await store.erase([each.inquiry.inquiry_id for each in outcomes[20:]])
         assert (await store.stats(since=datetime.min.replace(tzinfo=UTC), now=NOON)) == count(
             [], since=NOON, now=NOON
         ), seed
-
-
-async def erase(store: CountingStore, inquiry_ids: Sequence[str]) -> None:
-    """As somebody does it by hand."""
-
-    def from_sqlite(connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.executemany("DELETE FROM inquiries WHERE inquiry_id = ?", [(each,) for each in inquiry_ids])
-
-    async def from_postgres(connection: Any) -> None:
-        await connection.execute("DELETE FROM inquiries WHERE inquiry_id = ANY($1)", inquiry_ids)
-
-    if isinstance(store, SqliteStore):
-        await store._writer.run(from_sqlite)
-    else:
-        await store._writers.run(from_postgres)

@@ -81,6 +81,17 @@ class MemoryStore:
         self._outcomes[inquiry_id] = replace(outcome, resolved_at=resolved_at)
         return self._outcomes[inquiry_id]
 
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        erased = [each for each in dict.fromkeys(inquiry_ids) if each in self._outcomes]
+        for each in erased:
+            key = self._outcomes.pop(each).inquiry.idempotency_key
+            if key is not None:
+                del self._ids_of_keys[key.value]
+            self._turns.pop(each, None)
+            self._claims.pop(each, None)
+        self._notices.erase(erased)
+        return erased
+
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         """The distributions hold every label of the closed sets, those that do not occur with 0."""
         found = [outcome for outcome in self._outcomes.values() if outcome.inquiry.received_at >= since]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -18,6 +18,11 @@ class MemoryNotices:
         for notice in notices:
             at = notice.created_at
             self._undelivered[notice.notice_id] = Undelivered(notice, 0, at, at, None, None, None)
+
+    def erase(self, inquiry_ids: Collection[str]) -> None:
+        """Those of these inquiries."""
+        left = {name: each for name, each in self._undelivered.items() if each.notice.inquiry_id not in inquiry_ids}
+        self._undelivered = left
 
     def claim(self, notifier: str, now: datetime, until: datetime, limit: int) -> Sequence[Undelivered]:
         due = sorted((each for each in self._firsts(notifier, now) if each.due_at <= now), key=lambda each: each.due_at)

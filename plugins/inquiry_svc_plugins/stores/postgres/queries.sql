@@ -139,6 +139,18 @@ told AS (
 )
 SELECT count(*) FROM resolved
 
+-- name: lock_to_erase
+-- Whoever gives feedback waits here or is waited for, having locked nothing else yet: so no two wait for each other.
+SELECT FROM predictions WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY inquiry_id FOR UPDATE
+
+-- name: lock_reviews_to_erase
+-- In the order in which they are claimed.
+SELECT FROM reviews WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY turn_at, inquiry_id FOR UPDATE
+
+-- name: erase
+-- With all that refers to them.
+DELETE FROM inquiries WHERE inquiry_id = ANY ($1::uuid[]) RETURNING inquiry_id
+
 -- The lists below have the same filters and differ in the table that leads them, along the index of a filter on it: with
 -- one that few inquiries pass, walking all of them by time would take longer the more there are. A filter that is NULL
 -- lets all pass; each is planned for its values (see `connect_options`), so that such a filter is none for the planner.

@@ -130,6 +130,20 @@ class PostgresStore:
             raise AlreadyResolved(f"inquiry {inquiry_id} was resolved before")
         return outcome
 
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        known_ids = [known_id for known_id in map(_id, inquiry_ids) if known_id is not None]
+        erased: set[str] = set()
+
+        async def erase(connection: Any) -> None:
+            async with connection.transaction():
+                await connection.execute(self._queries["lock_to_erase"], known_ids)
+                await connection.execute(self._queries["lock_reviews_to_erase"], known_ids)
+                rows = await connection.fetch(self._queries["erase"], known_ids)
+                erased.update(str(row[0]) for row in rows)  # by now: the commit may succeed and its answer be lost
+
+        await self._writers.run(erase)
+        return sorted(erased)
+
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         """The distributions hold every label of the closed sets, those that do not occur with 0."""
         row = await self._readers.run(lambda connection: connection.fetchrow(self._queries["stats"], since, now))

@@ -161,8 +161,8 @@ def connect(path: Path, mode: str, busy_timeout_s: float) -> sqlite3.Connection:
 def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Foreign keys are left unchecked, as SQLite does unless told.
 
-    Nothing here erases an inquiry, and what refers to one is written in the transaction that wrote or found it.
-    Checking takes 4 % of a save, and has SQLite copy pages (migration 0005). Who erases by hand turns it on.
+    What refers to an inquiry is written in the transaction that wrote or found it. Checking takes 4 % of a save, and
+    has SQLite copy pages (migration 0005). Who erases turns it on.
     """
     connection.execute("PRAGMA cache_size = -16384")  # 16 MiB
     return connection
@@ -174,6 +174,7 @@ def _make_durable(connection: sqlite3.Connection, path: Path, busy_timeout_s: fl
         raise refused(path, "lies on a file system without shared memory: put it on a local disk")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: its fsync alone does not reach the disk
+    connection.execute("PRAGMA secure_delete = ON")  # also of what is only moved: it may be erased later
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MiB: fewer checkpoints, a restart still takes no time
 
 

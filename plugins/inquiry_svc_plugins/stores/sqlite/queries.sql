@@ -42,6 +42,10 @@ UPDATE predictions SET needs_review = 0 WHERE inquiry_id = ?
 -- name: set_resolved
 UPDATE routing_decisions SET resolved_at = :resolved_at WHERE inquiry_id = :inquiry_id
 
+-- name: erase
+-- Those of the ids in a JSON array; `erasing.cascading` has all that refers to them go too.
+DELETE FROM inquiries WHERE inquiry_id IN (SELECT value FROM json_each(?)) RETURNING inquiry_id
+
 -- name: outcome
 SELECT * FROM outcomes WHERE inquiry_id = ?
 

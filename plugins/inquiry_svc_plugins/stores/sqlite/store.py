@@ -24,6 +24,7 @@ from inquiry_svc_plugins.stores.notice_rows import NoticeRows
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows, Row, to_json
 from inquiry_svc_plugins.stores.sqlite.connections import Connections
 from inquiry_svc_plugins.stores.sqlite.database import transaction
+from inquiry_svc_plugins.stores.sqlite.erasing import Erasing, cascading
 from inquiry_svc_plugins.stores.sqlite.hourly_totals import SOME_HOURS, HourlyTotals, hour_of
 from inquiry_svc_plugins.stores.sqlite.notices import NoticeTable
 from inquiry_svc_plugins.stores.sqlite.reviews import ReviewTable
@@ -36,6 +37,7 @@ T = TypeVar("T")
 _ROWS: Final = OutcomeRows(to_microseconds, from_microseconds, from_flag=int, from_bytes=bytearray, nothing=bytearray())
 _FIRST_MICROSECOND: Final = -(2**63)
 _LAST_MICROSECOND: Final = 2**63 - 1
+_EMPTY_LOG_WITHIN_S: Final = 0.25
 
 
 class SqliteStore:
@@ -53,6 +55,7 @@ class SqliteStore:
         self._totals = HourlyTotals(self._queries)
         self._writer = Connections([writer], "writer")
         self._readers = Connections(readers, "readers")
+        self._erasing = Erasing(self._queries["erase"], self._writer)
 
     async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         return await self._write(lambda connection: self._save(connection, outcomes, notices))
@@ -92,6 +95,17 @@ class SqliteStore:
 
         return await self._write(resolve)
 
+    async def erase(self, inquiry_ids: Sequence[str]) -> Sequence[str]:
+        """No byte of them is in the files then; within a minute, if somebody reads for longer at this moment."""
+
+        def erase(connection: sqlite3.Connection) -> Sequence[str]:
+            with cascading(connection):
+                return self._in_transaction(connection, lambda inside: self._erasing.erase(inside, inquiry_ids))
+
+        erased = await self._writer.run(erase)
+        await self._erasing.empty_log(within_s=_EMPTY_LOG_WITHIN_S, erased=bool(erased))
+        return erased
+
     async def stats(self, *, since: datetime, now: datetime) -> Stats:
         """The distributions hold every label of the closed sets, those that do not occur with 0."""
         return await self._readers.run(
@@ -110,6 +124,7 @@ class SqliteStore:
             counted = await self._readers.run(self._totals.count_changed)
             await self._write(partial(self._totals.keep, counted=counted))
             more = taken_in or len(counted) == SOME_HOURS
+        await self._erasing.empty_log(within_s=0)
 
     async def open_inquiries(self) -> Mapping[str, int]:
         return await self._readers.run(lambda connection: dict(connection.execute(self._queries["consultant_loads"])))
@@ -159,21 +174,20 @@ class SqliteStore:
     async def close(self) -> None:
         """Wait for what is being written. The writer closes last, which folds the write-ahead log into the file."""
         try:
+            await self._erasing.close()
             await asyncio.to_thread(self._readers.close)
         finally:
             await asyncio.to_thread(self._writer.close)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def write(connection: sqlite3.Connection) -> T:
-            # SQLite goes on writing into a file that was deleted: all of it would be lost.
-            if _identity(self._path) != self._file:
-                raise StoreUnavailable(
-                    "the database file of the sqlite store was removed or replaced: restart the service"
-                )
-            with transaction(connection, within_s=self._busy_timeout_s):
-                return work(connection)
+        return await self._writer.run(lambda connection: self._in_transaction(connection, work))
 
-        return await self._writer.run(write)
+    def _in_transaction(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+        # SQLite goes on writing into a file that was deleted: all of it would be lost.
+        if _identity(self._path) != self._file:
+            raise StoreUnavailable("the database file of the sqlite store was removed or replaced: restart the service")
+        with transaction(connection, within_s=self._busy_timeout_s):
+            return work(connection)
 
     def _save(
         self, connection: sqlite3.Connection, outcomes: Sequence[Outcome], notices: Sequence[Notice]
