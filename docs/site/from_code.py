@@ -55,8 +55,9 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         yield from (f"Body: `{media_type}`, {_type(content['schema'])}.", "")
     yield from ("| status | | body |", "|---|---|---|")
     for status, answer in sorted(operation["responses"].items()):
-        [(media_type, content)] = answer["content"].items()
-        shown = _type(content["schema"]) if content.get("schema") else f"`{media_type}`"
+        shown = "none"
+        for media_type, content in answer.get("content", {}).items():
+            shown = _type(content["schema"]) if content.get("schema") else f"`{media_type}`"
         yield f"| {status} | {answer['description']} | {shown} |"
     yield ""
 

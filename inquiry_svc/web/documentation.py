@@ -26,6 +26,7 @@ _SCHEMES: Final = {
 _WORDS: Final = {
     200: "Done.",
     201: "Committed.",
+    204: "Erased.",
     400: "Not JSON.",
     401: "Where the service has API keys: without one that is valid.",
     403: "With a key that has another scope, or from a page of another origin.",
@@ -178,7 +179,8 @@ def _answer(
     content: dict[str, Any] = _reference(kind) if kind else {}
     if content and endpoint.media_type == NDJSON and media_type is None:
         content = {"description": "Each line.", "anyOf": [content, _reference(schemas.ProblemOut)]}
-    answer["content"] = {media_type or endpoint.media_type: {"schema": content} if content else {}}
+    if status != 204:
+        answer["content"] = {media_type or endpoint.media_type: {"schema": content} if content else {}}
     if status in (429, 503) and kind is schemas.ProblemOut:
         answer["headers"]["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}}
     if status == 401:

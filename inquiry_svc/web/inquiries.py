@@ -1,4 +1,4 @@
-"""Handlers for inquiries: take one in, look at it, say what it should have been, close it."""
+"""Handlers for inquiries: take one in, look at it, say what it should have been, close it, erase it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
+from inquiry_svc.catalogue import INQUIRIES_ERASED
 from inquiry_svc.contracts import Filters, Position
 from inquiry_svc.errors import InquiryNotFound
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Inquiry, Text
@@ -116,6 +117,14 @@ async def resolve(request: web.Request) -> web.Response:
     resolved_at = (body.resolved_at or datetime.now(UTC)).astimezone(UTC)
     outcome = await request.app[SERVICE].resolve(inquiry_id_of(request), resolved_at)
     return json_response(inquiry_out(outcome))
+
+
+async def erase(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    if not await service.store.erase([inquiry_id_of(request)]):
+        raise InquiryNotFound
+    service.metrics.series(INQUIRIES_ERASED).inc()
+    return web.Response(status=204)
 
 
 def header_key(request: web.Request) -> str | None:

@@ -101,6 +101,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         audited=True,
     ),
     Endpoint(
+        "DELETE",
+        f"{_V1}/inquiries/{{inquiry_id}}",
+        inquiries.erase,
+        "admin",
+        "Erase it and all that belongs to it, for ever.",
+        {204: None},
+        (404, 503),
+        audited=True,
+    ),
+    Endpoint(
         "GET",
         f"{_V1}/reviews",
         reviews.list_reviews,

@@ -68,7 +68,7 @@ async def test_every_fault_of_a_query_is_told_at_once(running: Running) -> None:
     [str(uuid.UUID(int=0)), "x", "%00", "%ff", "..%2f..%2fetc", "a" * 2_000, "0" * 32],
 )
 async def test_an_id_that_nobody_has_is_404(running: Running, inquiry_id: str) -> None:
-    for method, path in (("GET", ""), ("GET", "/explain"), ("POST", "/feedback"), ("POST", "/resolve")):
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/explain"), ("POST", "/feedback"), ("POST", "/resolve")):
         sent = {"category": "hr"} if path == "/feedback" else None
         async with running.client.request(method, f"{LIST}/{inquiry_id}{path}", json=sent) as answer:
             document = await problem_of(answer, 404)
