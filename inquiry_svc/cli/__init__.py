@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
             "migrate",
             "backup",
             "restore",
+            "erase",
             "metrics",
             "alerts",
             "dashboard",

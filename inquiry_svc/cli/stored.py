@@ -1,4 +1,7 @@
-"""The chosen store as the commands that look into it or tidy it need it: opened beside the services that write."""
+"""The chosen store as the commands that work on what it holds need it, beside the services that write.
+
+To look into it, it is opened to read alone.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,24 @@ async def open_store_to_read(found: Configured) -> AsyncIterator[Store]:
         raise ConfigurationError(
             f"store {chosen.provider!r} can't be read from outside the service; name the service's own with --config"
         )
-    metrics = Metrics(OWN_METRICS)
-    host = Host(Path(found.settings.server.data_dir), metrics)
+    host = _host(found)
     with told_what_is_missing("store", chosen.provider, provider.extra):
         async with opened(found.settings.of_providers["store", chosen.provider], host) as store:
-            yield GuardedStore(store, metrics=metrics, timeout_s=chosen.timeout_s)
+            yield _guarded(store, host, found)
 
 
 @asynccontextmanager
 async def open_store(found: Configured) -> AsyncIterator[Store]:
     """As a service opens it, where it is there and has the schema of this release. Raises `ConfigurationError`."""
     async with open_store_to_read(found):
-        chosen = found.settings.store
-    metrics = Metrics(OWN_METRICS)
-    opener = Opener(found.settings, found.offers, Host(Path(found.settings.server.data_dir), metrics))
-    async with opener.open("store", chosen.provider) as store:
-        yield GuardedStore(store, metrics=metrics, timeout_s=chosen.timeout_s)
+        host = _host(found)
+    async with Opener(found.settings, found.offers, host).open("store", found.settings.store.provider) as store:
+        yield _guarded(store, host, found)
+
+
+def _host(found: Configured) -> Host:
+    return Host(Path(found.settings.server.data_dir), Metrics(OWN_METRICS))
+
+
+def _guarded(store: Store, host: Host, found: Configured) -> Store:
+    return GuardedStore(store, metrics=host.metrics, timeout_s=found.settings.store.timeout_s)
