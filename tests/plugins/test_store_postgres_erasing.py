@@ -61,3 +61,23 @@ async def test_what_was_erased_before_the_connection_was_lost_counts(
 
             monkeypatch.setattr(store._writers, "run", committed_and_asked_again)
             assert list(await store.erase([outcome.inquiry.inquiry_id])) == [outcome.inquiry.inquiry_id]
+
+
+async def test_what_is_erased_while_it_is_saved_again_is_saved(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, other = sample_outcome(), sample_outcome()
+    with server.database("again") as url:
+        async with open_postgres(PostgresSettings(url), Host(Path(), Metrics())) as store:
+            assert isinstance(store, PostgresStore)
+            await store.save([outcome])
+            read = store._stored
+
+            async def erased_just_before(connection: Any, earlier: Any) -> Any:
+                monkeypatch.undo()
+                await store.erase([outcome.inquiry.inquiry_id])
+                return await read(connection, earlier)
+
+            monkeypatch.setattr(store, "_stored", erased_just_before)
+            assert list(await store.save([other, outcome])) == [other, outcome]
+            assert await store.get(outcome.inquiry.inquiry_id) == outcome

@@ -78,12 +78,15 @@ class PostgresStore:
             return written, *(await self._stored(connection, earlier) if earlier else ({}, {}))
 
         written, ids_of_keys, stored = await self._writers.run(save)
-        return [
-            outcome
-            if outcome.inquiry.inquiry_id in written
-            else stored[ids_of_keys.get(_key(outcome), outcome.inquiry.inquiry_id)]
-            for outcome in outcomes
-        ]
+        try:
+            return [
+                outcome
+                if outcome.inquiry.inquiry_id in written
+                else stored[ids_of_keys.get(_key(outcome), outcome.inquiry.inquiry_id)]
+                for outcome in outcomes
+            ]
+        except KeyError:  # what was found stored was erased before it was read
+            return await self.save(outcomes)
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         known_id = _id(inquiry_id)
