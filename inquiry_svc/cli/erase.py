@@ -14,7 +14,7 @@ import click
 
 from inquiry_svc.cli.configured import Configured, gets_configured
 from inquiry_svc.cli.durations import DURATION, in_words
-from inquiry_svc.cli.stored import open_store_to_read, open_store
+from inquiry_svc.cli.stored import open_store, open_store_to_read
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.inquiries import Inquiry
 from inquiry_svc.intake.email_address import is_email_address, spelled_alike
