@@ -31,7 +31,7 @@ _CONFIDENCE: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1
 
 HTTP_REQUESTS: Final = Counter(
     "http_requests_total",
-    "Requests answered. The endpoint is the route's template, __unmatched__ where no route fits.",
+    "Requests answered. The endpoint is the route's template, __unmatched__ where none fits or nothing could be read.",
     {"method": METHODS, "endpoint": OPEN, "status": OPEN},
 )
 HTTP_REQUEST_DURATION: Final = Histogram(

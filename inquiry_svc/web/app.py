@@ -50,7 +50,7 @@ class Apps:
         self._service = service
         self._keys = keys
         self._settings = service.settings
-        self._edge = Edge(service, receipts, self._settings.logging)
+        self.edge = Edge(service, receipts, self._settings.logging)
         self._limits = RateLimits(self._settings.limits, service.windows) if self._settings.limits.requests else None
         origins = self._settings.server.allowed_origins
         self._cross_origin = CrossOrigin(origins) if origins else None
@@ -62,7 +62,7 @@ class Apps:
         self._scopes: dict[web.AbstractRoute, Scope | None] = {}
         self._access = Access(self._scopes, keys, self._limits, service.metrics) if keys or self._limits else None
         is_straight = not (service.tracer or self._cross_origin or self._plugins_middlewares)
-        self.lane = Lane(service, self._edge, self._access) if is_straight else None
+        self.lane = Lane(service, self.edge, self._access) if is_straight else None
         """For the port of the main application, where nothing that it doesn't know stands before the handlers."""
         self.main = self._app(each for each in routes if not (is_apart and each.apart))
         self.admin = self._app(each for each in routes if each.apart is not False) if is_apart else None
@@ -87,7 +87,7 @@ class Apps:
     def _surround(self, app: web.Application) -> None:
         """Outermost first."""
         service = self._service
-        around: list[TracedRequests | Edge | CrossOrigin | Access] = [self._edge]
+        around: list[TracedRequests | Edge | CrossOrigin | Access] = [self.edge]
         if service.tracer is not None:
             around.insert(0, TracedRequests(service.tracer))
         if self._cross_origin is not None:
@@ -109,9 +109,9 @@ class Apps:
                 found = declared.get((route.method, path))
                 answers = (200,) if found is None else (*found.answers, *found.problems)
                 more = refusals if found is not None and found.scope is not None else ()
-                self._edge.begin_with(route.method, path, {*answers, *more, 500})
+                self.edge.begin_with(route.method, path, {*answers, *more, 500})
                 if found is not None and found.audited:
-                    self._edge.audited[route] = found.handler.__name__
+                    self.edge.audited[route] = found.handler.__name__
 
 
 def _own_routes(settings: Settings) -> Iterable[_Served]:

@@ -116,6 +116,10 @@ class Edge:
             with lines_of(request_id):
                 _leave_line(method, endpoint, status, duration_s, caller)
 
+    def count_unread(self, status: int) -> None:
+        """It was answered so, and was nothing that can be read as a request."""
+        self._measure("other", UNMATCHED, status, 0.0)
+
     def _measure(self, method: str, endpoint: str, status: int, duration_s: float) -> None:
         self._answered.put((method, endpoint, status, duration_s))
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from inquiry_svc.intake.strict_json import Fault
-from inquiry_svc.web.edge import mark, request_id_of
+from inquiry_svc.web.edge import Edge, mark, request_id_of
 from inquiry_svc.web.heads import Head, Heads
 from inquiry_svc.web.incoming import Refusal
 from inquiry_svc.web.lane import Answering, Lane, Plain, plain_of
@@ -50,6 +50,7 @@ class HttpProtocol(web.RequestHandler):
         "_answered",
         "_answering",
         "_coming",
+        "_edge",
         "_heads",
         "_lane",
         "_later",
@@ -59,8 +60,9 @@ class HttpProtocol(web.RequestHandler):
         "_writing_paused",
     )
 
-    def __init__(self, server: web.Server, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
+    def __init__(self, server: web.Server, edge: Edge, receipts: Receipts, lane: Lane | None, **given: Any) -> None:
         super().__init__(server, **given)
+        self._edge = edge
         self._receipts = receipts
         self._receipt: Receipt
         self._lane = lane
@@ -235,6 +237,8 @@ class HttpProtocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer and close. Called by aiohttp for bytes that are not HTTP, and for what got past the application."""
         request_id = request_id_of(None)
+        if status < 500:  # what got past the application was counted on its way
+            self._edge.count_unread(status)
         level = logging.ERROR if status >= 500 else logging.INFO
         logger.log(level, "a request could not be read", exc_info=exc, extra={"status": status})
         if request.writer.output_size > 0:

@@ -18,6 +18,7 @@ from inquiry_svc.service import Service
 from inquiry_svc.settings import ServerSettings
 from inquiry_svc.web.access import refuse_to_be_open
 from inquiry_svc.web.app import Apps
+from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.lane import Lane
 from inquiry_svc.web.port import last_accepted, refused
 from inquiry_svc.web.protocol import HttpProtocol
@@ -50,9 +51,9 @@ async def listening(service: Service, bound: socket.socket, admin: socket.socket
     keys = KeysInUse(Path(keys_file), service.metrics) if keys_file else None
     receipts = Receipts(settings, service.metrics)
     apps = Apps(service, receipts, keys)
-    doors = [_Door(apps.main, bound, receipts, settings, apps.lane)]
+    doors = [_Door(apps.main, apps.edge, bound, receipts, settings, apps.lane)]
     if apps.admin is not None and admin is not None:
-        doors.append(_Door(apps.admin, admin, receipts, settings))
+        doors.append(_Door(apps.admin, apps.edge, admin, receipts, settings))
     try:
         for door in doors:
             await door.open()
@@ -78,11 +79,13 @@ class _Door:
     def __init__(
         self,
         app: web.Application,
+        edge: Edge,
         bound: socket.socket,
         receipts: Receipts,
         settings: ServerSettings,
         lane: Lane | None = None,
     ) -> None:
+        self._edge = edge
         self._bound = bound
         self._receipts = receipts
         self._settings = settings
@@ -114,6 +117,7 @@ class _Door:
         no_access_log: Any = None  # aiohttp's types don't know that it may be turned off
         return HttpProtocol(
             connections,
+            self._edge,
             self._receipts,
             self._lane,
             loop=asyncio.get_running_loop(),
