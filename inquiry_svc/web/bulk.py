@@ -19,7 +19,7 @@ from inquiry_svc.intake.inquiry import fingerprint_of, inquiry_of
 from inquiry_svc.logs import REQUEST_ID
 from inquiry_svc.web.app_keys import SERVER, SERVICE
 from inquiry_svc.web.edge import log_unserved
-from inquiry_svc.web.incoming import Refusal, broken_encoding, require_content_type, validate
+from inquiry_svc.web.incoming import Refusal, broken_encoding, refuse_other_codings, require_content_type, validate
 from inquiry_svc.web.inquiries import header_key
 from inquiry_svc.web.media_types import NDJSON
 from inquiry_svc.web.outgoing import inquiry_out, json_line
@@ -33,6 +33,7 @@ Answers = asyncio.Queue["asyncio.Task[bytes] | None"]
 
 async def bulk(request: web.Request) -> web.StreamResponse:
     require_content_type(request, NDJSON)
+    refuse_other_codings(request)
     key = header_key(request)
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
     await response.prepare(request)

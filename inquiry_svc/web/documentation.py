@@ -34,7 +34,7 @@ _WORDS: Final = {
     408: "The body came too slowly.",
     409: "Too late: `type` says for what.",
     413: "Too large.",
-    415: "Another content type.",
+    415: "Another content type, or a content coding other than gzip and deflate.",
     422: "Not valid: `errors` names each field.",
     429: "Where the service has limits: too many requests. Try again after `Retry-After` seconds.",
     500: "A fault of the service; the inquiry was not stored.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -26,6 +26,8 @@ from inquiry_svc.web.app_keys import SERVER
 from inquiry_svc.web.media_types import JSON
 
 IncomingT = TypeVar("IncomingT", bound=Incoming)
+
+_CODINGS: Final = ("gzip", "deflate", "identity")
 
 
 class Refusal(Exception):
@@ -83,7 +85,24 @@ def require_content_type(request: web.Request, wanted: str) -> None:
         raise Refusal(415, f"Content-Type is {sent!r}; send {wanted} in UTF-8")
 
 
+def refuse_other_codings(request: web.Request) -> None:
+    """Which ones can be read must not depend on what else happens to be installed."""
+    coding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if coding is not None and coding.lower() not in _CODINGS:
+        raise other_coding()
+
+
+def other_coding() -> Refusal:
+    return Refusal(
+        415,
+        "the body's Content-Encoding is not one that is read here; send gzip, deflate or none",
+        headers={hdrs.ACCEPT_ENCODING: "gzip, deflate"},
+        closes=True,
+    )
+
+
 async def _read(request: web.Request) -> bytes:
+    refuse_other_codings(request)
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
     limit_s = request.app[SERVER].body_timeout_s

@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 from msgspec import Struct
 
 from inquiry_svc.intake.strict_json import Fault
 from inquiry_svc.web.edge import Edge, mark, request_id_of
 from inquiry_svc.web.heads import Head, Heads
-from inquiry_svc.web.incoming import Refusal
+from inquiry_svc.web.incoming import Refusal, other_coding
 from inquiry_svc.web.lane import Answering, Lane, Plain, plain_of
 from inquiry_svc.web.problems import problem_response
 from inquiry_svc.web.receipt import Receipt, Receipts
@@ -237,14 +238,17 @@ class HttpProtocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer and close. Called by aiohttp for bytes that are not HTTP, and for what got past the application."""
         request_id = request_id_of(None)
+        unreadable = "what was sent can't be read as an HTTP request"
+        refusal = Refusal(status, unreadable, [Fault("", unreadable)])
+        if isinstance(exc, ContentEncodingError) and "install" in exc.message:  # else the application refuses it
+            refusal = other_coding()
+            status = refusal.status
         if status < 500:  # what got past the application was counted on its way
             self._edge.count_unread(status)
         level = logging.ERROR if status >= 500 else logging.INFO
         logger.log(level, "a request could not be read", exc_info=exc, extra={"status": status})
         if request.writer.output_size > 0:
             raise ConnectionError("a part of an answer was sent already")
-        unreadable = "what was sent can't be read as an HTTP request"
-        refusal = Refusal(status, unreadable, [Fault("", unreadable)])
         response = problem_response(refusal if status < 500 else exc or RuntimeError(), request_id)
         mark(response.headers, request_id)
         response.force_close()

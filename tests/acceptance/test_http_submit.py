@@ -218,6 +218,23 @@ async def test_a_body_that_is_not_of_its_coding_is_400(running: Running, coding:
         assert answer.status == 201
 
 
+@pytest.mark.parametrize("coding", ["br", "BR", "zstd", "compress", "gzip, br"])
+@pytest.mark.parametrize("path", [SUBMIT, CLASSIFY, "/api/v1/inquiries/bulk"])
+async def test_another_coding_is_415_whatever_is_installed_here(
+    running: Running, monkeypatch: pytest.MonkeyPatch, path: str, coding: str
+) -> None:
+    content_type = "application/x-ndjson" if path.endswith("bulk") else "application/json"
+    headers = {"Content-Type": content_type, "Content-Encoding": coding}
+    for _ in ("with what the tests bring along", "without"):
+        async with running.client.post(path, data=b"{}" * 99, headers=headers) as answer:
+            document = await problem_of(answer, 415)
+            assert answer.headers["Accept-Encoding"] == "gzip, deflate"
+        assert "send gzip, deflate or none" in document["detail"]
+        monkeypatch.setattr("aiohttp.http_parser.HAS_BROTLI", False)
+    async with running.client.post(SUBMIT, json=SMALL) as answer:
+        assert answer.status == 201
+
+
 async def test_overload_is_503_at_once_and_says_when_to_try_again() -> None:
     gate = asyncio.Event()
 
