@@ -55,13 +55,11 @@ async def measured_pair(
 
     What goes on must be over once `going_on` is left. Raises `RuntimeError` for any answer that is not 2xx.
     """
-    most = await closed_loop(url, requests, connections=CONNECTIONS, duration_s=1.0, warm_up_s=0.5)
-    rate_per_s = load * most.requests_per_s
+    rate_per_s = load * await capacity_per_s(url, requests)
 
     async def window(around: AbstractAsyncContextManager[None]) -> Window:
         async with around:
-            found = await open_loop(url, requests, rate_per_s=rate_per_s, duration_s=window_s, dice=dice)
-        return Window(len(found), _quantile(found, 0.5) * 1000, median(_p99s(found, window_s)) * 1000)
+            return await loaded_window(url, requests, rate_per_s=rate_per_s, window_s=window_s, dice=dice)
 
     if number % 2 == 0:
         quiet = await window(nullcontext())
@@ -70,6 +68,37 @@ async def measured_pair(
         busy = await window(going_on())
         quiet = await window(nullcontext())
     return Pair(rate_per_s, quiet, busy)
+
+
+async def measured_twins(
+    young: str, old: str, requests: Sequence[bytes], *, load: float, window_s: float, number: int, dice: random.Random
+) -> tuple[Pair, float]:
+    """Two servers of one kind: what has become of `old` by what it went through? Its window is the busy one.
+
+    `load` is the share of what `young` can take; besides, how many times that `old` can. By the pair's `number` the one
+    is first or the other. Raises `RuntimeError` for any answer that is not 2xx.
+    """
+    servers = (young, old) if number % 2 == 0 else (old, young)
+    most = {url: await capacity_per_s(url, requests) for url in servers}
+    rate_per_s = load * most[young]
+    windows = {
+        url: await loaded_window(url, requests, rate_per_s=rate_per_s, window_s=window_s, dice=dice) for url in servers
+    }
+    return Pair(rate_per_s, windows[young], windows[old]), most[old] / most[young]
+
+
+async def capacity_per_s(url: str, requests: Sequence[bytes]) -> float:
+    """Answers that as many connections get as an open loop has, all of them busy."""
+    found = await closed_loop(url, requests, connections=CONNECTIONS, duration_s=1.0, warm_up_s=0.5)
+    return found.requests_per_s
+
+
+async def loaded_window(
+    url: str, requests: Sequence[bytes], *, rate_per_s: float, window_s: float, dice: random.Random
+) -> Window:
+    """Raises `RuntimeError` for any answer that is not 2xx."""
+    found = await open_loop(url, requests, rate_per_s=rate_per_s, duration_s=window_s, dice=dice)
+    return Window(len(found), _quantile(found, 0.5) * 1000, median(_p99s(found, window_s)) * 1000)
 
 
 def _p99s(found: Sequence[float], window_s: float) -> list[float]:
