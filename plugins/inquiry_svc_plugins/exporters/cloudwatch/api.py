@@ -6,6 +6,7 @@ like a call whose answer was lost, counts twice; CloudWatch knows no way to tell
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -41,6 +42,9 @@ class ApiExporter:
 @asynccontextmanager
 async def opened(settings: CloudwatchSettings) -> AsyncIterator[ApiExporter]:
     """Raises `ConfigurationError` where no region is known."""
+    for library in ("aiobotocore", "botocore"):
+        # At debug they write down each request with its headers, one of which is the session's token.
+        logging.getLogger(library).setLevel(logging.INFO)
     config = AioConfig(
         connect_timeout=settings.timeout_s,
         read_timeout=settings.timeout_s,
