@@ -33,6 +33,7 @@ from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.testing.samples import sample_outcome, sample_verdict
 from inquiry_svc_plugins.stores.memory import MemoryStore
+from tests.side_by_side import lateness_of_the_machine, p99
 
 GIVEN = {"classifier.provider": "given"}
 POISON = "poison"
@@ -162,18 +163,31 @@ async def test_the_fallback_answers_for_a_classifier_that_hangs_within_its_timeo
         return []
 
     settings = {**GIVEN, "classifier.timeout_s": 0.3, "classifier.rest_s": 0.05}
-    waits: list[float] = []
-    async with running_service(settings, plugins=[Offering(classifier=FunctionClassifier(hang))]) as running:
-        for number in range(5):
-            started = time.perf_counter()
-            status, answer = await submit(running, f"text {number}")
-            waits.append(time.perf_counter() - started)
-            assert (status, answer["degraded"], answer["needs_review"]) == (201, ["classifier"], True)
-            await asyncio.sleep(0.06)  # until it is asked again
-        timeouts = running.service.metrics.series(CLASSIFIER_FALLBACKS, reason="timeout").value
-    print(f"answered after {waits}")
-    assert timeouts >= 4
-    assert sorted(waits)[2] < 0.35, waits
+    waits, late_s = list[float](), list[float]()
+    offering = Offering(classifier=FunctionClassifier(hang))
+    with lateness_of_the_machine() as all_late_s:
+        async with running_service(settings, plugins=[offering]) as running:
+            watching = asyncio.create_task(watch_the_loop(late_s))
+            for number in range(20):
+                started = time.perf_counter()
+                status, answer = await submit(running, f"text {number}")
+                waits.append(time.perf_counter() - started)
+                assert (status, answer["degraded"], answer["needs_review"]) == (201, ["classifier"], True)
+                await asyncio.sleep(0.06)  # until it is asked again
+            watching.cancel()
+            timeouts = running.service.metrics.series(CLASSIFIER_FALLBACKS, reason="timeout").value
+    print(f"answered after {waits}; late at the 99th: the loop {p99(late_s):.4f} s, all {p99(all_late_s):.4f} s")
+    assert timeouts >= 19
+    assert max(waits) < 0.35 + max(all_late_s), waits
+    assert p99(late_s) < 0.02 + p99(all_late_s)
+
+
+async def watch_the_loop(late_s: list[float]) -> None:
+    """Note again and again how late it wakes."""
+    while True:
+        due = time.perf_counter() + 0.005
+        await asyncio.sleep(0.005)
+        late_s.append(time.perf_counter() - due)
 
 
 class PickyRouter:
