@@ -170,6 +170,13 @@ async def test_json_in_utf_8_may_be_said_in_more_than_one_way(running: Running, 
         assert (await answer.json())["body"] == "Zürich, naïve, \U0001f600"
 
 
+@pytest.mark.parametrize("moment", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60+01:00", "2026-11-26T12:00:60.5Z"])
+async def test_a_leap_second_is_refused_by_name_as_no_clock_here_has_one(running: Running, moment: str) -> None:
+    async with running.client.post(SUBMIT, json=SMALL | {"received_at": moment}) as answer:
+        document = await problem_of(answer, 422)
+    assert [each["field"] for each in document["errors"]] == ["/received_at"]
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"body=x"])
 async def test_what_is_not_json_is_400(running: Running, raw: bytes) -> None:
     async with running.client.post(SUBMIT, data=raw, headers=JSON) as answer:

@@ -11,6 +11,7 @@ import http.client
 import json
 import random
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -64,6 +65,8 @@ FRAGMENTS: Final = (
 )
 
 _ROUNDS: Final = 400
+HANG_S: Final = 1.0
+"""Of this process's own time, which others on the machine don't lengthen; who waits idly for longer is cut off."""
 
 
 def mutated(rng: random.Random) -> bytes:
@@ -111,10 +114,14 @@ def _check_at_random(rng: random.Random, rounds: int, chosen: int) -> int:
     refused = 0
     for number in range(rounds):
         raw, kind = mutated(rng), rng.choice([SubmitIn, SubmitIn, SubmitIn, TextIn, FeedbackIn, ResolveIn])
+        began_s = time.process_time()
         try:
             refused += _well_refused(raw, kind)
         except Exception as error:
             raise AssertionError(f"seed {chosen}, round {number}: {kind.__name__} of {raw!r}") from error
+        assert time.process_time() - began_s < HANG_S, (
+            f"seed {chosen}, round {number}: {kind.__name__} of {raw!r} hangs"
+        )
     return refused
 
 
@@ -195,7 +202,9 @@ async def test_damaged_requests_over_http_are_never_our_fault() -> None:
 def _post_at_random(post: Callable[[bytes], tuple[int, Any]], rng: random.Random, rounds: int, chosen: int) -> None:
     for number in range(rounds):
         raw = mutated(rng)
+        began_s = time.process_time()
         status, document = post(raw)
+        assert time.process_time() - began_s < HANG_S, f"seed {chosen}, round {number}: {raw!r} hangs"
         assert status in (201, 400, 413, 422), f"seed {chosen}, round {number}: {raw!r} gives {document}"
         if status != 201:
             assert_problem(document, status)
