@@ -6,7 +6,6 @@ Serving it over HTTP is `web`'s work.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -67,8 +66,6 @@ from inquiry_svc.tracing import Tracer
 from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
 
-VERSION: Final = importlib.metadata.version("inquiry-svc")
-"""The version of the package that runs."""
 _BATCHES_WHEN_CROWDED: Final = 2
 """One is worked on while the next gathers."""
 

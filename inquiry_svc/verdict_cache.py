@@ -1,7 +1,8 @@
 """Verdicts as keys and values of a cache that is trusted with nothing.
 
-The key holds the model's digest, so a new model never gives an old answer, and a keyed 128-bit hash of the text. The
-value is bound to its key by a checksum: foreign, truncated, corrupted or misplaced bytes read as "not there".
+The key holds the model's digest and the release, whose code decides with it, so neither a new model nor a new release
+ever gives an old answer; and a keyed 128-bit hash of the text. The value is bound to its key by a checksum: foreign,
+truncated, corrupted or misplaced bytes read as "not there".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from inquiry_svc.inquiries import AXES, Model, Text, Verdict
+from inquiry_svc.release import VERSION
 
 _NUMBERS: Final = struct.Struct(f">{sum(map(len, AXES.values())) + 1}d")
 """The scores, then the evidence."""
@@ -20,8 +22,8 @@ _CHECKSUM_BYTES: Final = 8
 class VerdictCodec:
     """Keys and values for the verdicts of one model."""
 
-    def __init__(self, model: Model) -> None:
-        self._prefix = f"inquiry-svc:v2:{model.name}@{model.digest}:".encode()
+    def __init__(self, model: Model, release: str = VERSION) -> None:
+        self._prefix = f"inquiry-svc:v2:{release}:{model.name}@{model.digest}:".encode()
         self._key = model.digest.encode()[: blake2b.MAX_KEY_SIZE]
 
     def key(self, text: Text) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from inquiry_svc.service import VERSION
+from inquiry_svc.release import VERSION
 from inquiry_svc.web import schemas
 from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.media_types import JSON, NDJSON, PROBLEM

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from inquiry_svc.health import Report
 from inquiry_svc.inquiries import AXES, Outcome, Prediction, Verdict
+from inquiry_svc.release import VERSION
 from inquiry_svc.review_queue import Review
-from inquiry_svc.service import VERSION
 from inquiry_svc.web import schemas as out
 from inquiry_svc.web.media_types import JSON
 

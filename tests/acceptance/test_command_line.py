@@ -15,7 +15,7 @@ import pytest
 
 from inquiry_svc.cli import COMMANDS, run
 from inquiry_svc.inquiries import AXES
-from inquiry_svc.service import VERSION
+from inquiry_svc.release import VERSION
 from tests.acceptance.serving import COMMAND, child_environ, install_plugin, run_command
 
 CHARGED = "My card was charged twice for March, please refund one of the payments."

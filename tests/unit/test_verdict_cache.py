@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inquiry_svc.inquiries import Text, Verdict
+from inquiry_svc.release import VERSION
 from inquiry_svc.testing.samples import MODEL, sample_verdict
 from inquiry_svc.verdict_cache import VerdictCodec
 
@@ -57,3 +58,10 @@ def test_a_new_model_never_gives_an_old_answer() -> None:
     other = VerdictCodec(replace(MODEL, digest="0b" * 16))
     assert other.key(Text("", "one")) != KEY
     assert other.verdict(KEY, VALUE) is None
+
+
+def test_a_new_release_never_gives_an_old_ones_answer() -> None:
+    """What a text is worth as evidence is decided by code, which no digest of a model tells."""
+    one, other = VerdictCodec(MODEL, release="1.0"), VerdictCodec(MODEL, release="1.1")
+    assert one.key(Text("", "one")) != other.key(Text("", "one"))
+    assert VerdictCodec(MODEL, release=VERSION).key(Text("", "one")) == KEY

@@ -22,7 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from inquiry_svc import metrics
-from inquiry_svc.service import VERSION
+from inquiry_svc.release import VERSION
 
 _CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 _UNITS: Final[Mapping[str, str]] = {"seconds": "s", "bytes": "By", "": ""}

@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 
 from inquiry_svc.metrics import Metrics
-from inquiry_svc.service import VERSION
+from inquiry_svc.release import VERSION
 from inquiry_svc.tracing import Attribute, Kind, Span
 from inquiry_svc_plugins.otlp_collector import open_collector
 from inquiry_svc_plugins.tracers.otlp import OtlpSettings
