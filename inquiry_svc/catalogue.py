@@ -44,8 +44,12 @@ HTTP_REQUESTS_ACTIVE: Final = Gauge("http_requests_active", "Requests being work
 HTTP_CONNECTIONS_ACTIVE: Final = Gauge("http_connections_active", "Open client connections.")
 HTTP_CONNECTIONS_EXPIRED: Final = Counter(
     "http_connections_expired_total",
-    "Connections closed because the client was too slow; a slow body is a request with status 408.",
-    {"waiting_for": ("first_byte", "header")},
+    "Connections closed because the client was too slow to send, or to read its answer; a slow body is a request with "
+    "status 408.",
+    {"waiting_for": ("first_byte", "header", "reading")},
+)
+HTTP_CONNECTIONS_REFUSED: Final = Counter(
+    "http_connections_refused_total", "Connections closed at once because their address had as many as it may."
 )
 HTTP_REFUSED: Final = Counter(
     "http_requests_refused_total",

@@ -49,7 +49,11 @@ class ServerSettings:
     first_byte_timeout_s: Seconds = 10.0
     header_timeout_s: Seconds = 10.0
     body_timeout_s: Seconds = 30.0
+    unread_timeout_s: Seconds = 30.0
+    """How long an answer may wait for its client to read on."""
     keepalive_timeout_s: Seconds = 75.0
+    connections_per_address: Annotated[int, Meta(ge=0)] = 0
+    """So many at once, of each worker; one more is closed. 0: any number, as behind a proxy, whose address all have."""
     announce_stop_s: Annotated[float, Meta(ge=0)] = 1.0
     """How long readiness says 503 before the port closes, so that a load balancer can look elsewhere."""
     stop_timeout_s: Seconds = 8.0

@@ -61,7 +61,7 @@ class Access:
 
     async def admit(self, visit: Visit, scope: Scope, headers: Mapping[str, str], remote: str | None) -> None:
         """Fill in the visit. `headers` are found by names in lower case. Raises `Refusal`."""
-        caller = _place_of(remote) if self._keys is None else self._admitted(visit, scope, headers, self._keys).name
+        caller = place_of(remote) if self._keys is None else self._admitted(visit, scope, headers, self._keys).name
         if self._limits is not None:
             await self._count(visit, caller, self._limits)
 
@@ -130,7 +130,7 @@ def presented_key(headers: Mapping[str, str]) -> str | None:
     return key or None
 
 
-def _place_of(remote: str | None) -> str:
+def place_of(remote: str | None) -> str:
     """An address as one caller. Of IPv6 everybody has a whole /64 for themselves."""
     if remote is None or ":" not in remote:
         return remote or "unknown"

@@ -82,8 +82,8 @@ class HttpProtocol(web.RequestHandler):
     # The switch
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._receipt = self._receipts.opened(self, transport)
         super().connection_made(transport)
+        self._receipt = self._receipts.opened(self, transport)
 
     def data_received(self, data: bytes) -> None:
         lane, receipt = self._lane, self._receipt
@@ -204,10 +204,12 @@ class HttpProtocol(web.RequestHandler):
 
     def pause_writing(self) -> None:
         self._writing_paused = True
+        self._receipt.unread_since = self._loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        self._receipt.unread_since = None
         super().resume_writing()
 
     def close(self) -> None:

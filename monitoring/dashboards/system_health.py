@@ -93,11 +93,12 @@ SYSTEM_HEALTH: Final = Dashboard(
         Panel(
             "Do clients hang?",
             "events/s",
-            "Connections closed because the client was too slow, by what was waited for. Many at once may be an "
-            "attack.",
+            "Connections closed because the client was too slow, by what was waited for, or because its address had "
+            "too many. Many at once may be an attack.",
             {
                 "{{waiting_for}}": "sum by (waiting_for) "
-                '(rate(http_connections_expired_total{job="inquiry-svc"}[$__rate_interval]))'
+                '(rate(http_connections_expired_total{job="inquiry-svc"}[$__rate_interval]))',
+                "too many": 'sum(rate(http_connections_refused_total{job="inquiry-svc"}[$__rate_interval]))',
             },
             limits=Above(1, 10),
         ),
