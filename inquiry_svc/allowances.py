@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import secrets
 from typing import Final
 
 PLACES: Final = 10_000
@@ -17,6 +18,7 @@ MAX_COUNT: Final = 2**31 - 1
 _PLACE_BYTES: Final = 64
 """A line of the processor's cache, and room for a semaphore on any system: 16 to 32 bytes."""
 _SHARED: Final = 1
+_SECRET_BYTES: Final = 64
 
 
 def shared_memory() -> int | None:
@@ -25,6 +27,7 @@ def shared_memory() -> int | None:
         return None
     descriptor: int = os.memfd_create("inquiry-svc allowances")
     os.ftruncate(descriptor, PLACES * _PLACE_BYTES)  # of which pages are there only once they are used
+    os.pwrite(descriptor, secrets.token_bytes(_SECRET_BYTES), PLACES * _PLACE_BYTES)
     return descriptor
 
 
@@ -32,7 +35,9 @@ class Allowances:
     """Takes the memory as it is; the descriptor can be closed then."""
 
     def __init__(self, descriptor: int) -> None:
-        memory = mmap.mmap(descriptor, PLACES * _PLACE_BYTES)
+        memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self.secret = memory[PLACES * _PLACE_BYTES :]
+        """What all who share the memory know, and nobody else. Empty where it was made by a release without."""
         self._memory = ctypes.c_char.from_buffer(memory)  # keeps it mapped
         self._start = ctypes.addressof(self._memory)
         self._left = ctypes.c_int()

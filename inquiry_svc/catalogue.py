@@ -22,7 +22,7 @@ OPERATIONS: Final = (
     *("claim_notices", "settle_notices", "notices", "outbox"),
 )
 REVIEW_ACTIONS: Final = ("claimed", "released", "skipped", "decided")
-REFUSALS: Final = ("no_key", "unknown_key", "expired_key", "scope", "rate_limit")
+REFUSALS: Final = ("no_key", "unknown_key", "expired_key", "scope", "rate_limit", "sender_limit")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -53,8 +53,8 @@ HTTP_CONNECTIONS_REFUSED: Final = Counter(
 )
 HTTP_REFUSED: Final = Counter(
     "http_requests_refused_total",
-    "Requests refused before they were read: no API key, one that is unknown or has expired, one without the scope, or "
-    "too many in the window.",
+    "Requests refused before anything was done: no API key, one that is unknown or has expired, one without the scope, "
+    "or too many in the window, of the caller or with one sender's address.",
     {"reason": REFUSALS},
 )
 API_KEY_READS: Final = Counter(

@@ -78,6 +78,8 @@ class LimitsSettings:
 
     requests: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     """In each window; 0: as often as it likes. Health is never counted; a bulk upload counts once."""
+    per_sender: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    """Submits with one `sender_email` in each window, whoever calls, each line of a bulk upload; 0: any number."""
     window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
 
 

@@ -48,7 +48,6 @@ class Access:
         self._scopes = scopes
         self._keys = keys
         self._limits = limits
-        self._policy = "" if limits is None else f'"default";q={limits.requests};w={limits.window_s}'
         self._refused = {reason: metrics.series(HTTP_REFUSED, reason=reason) for reason in REFUSALS}
 
     @web.middleware
@@ -73,10 +72,9 @@ class Access:
 
     def say_quota(self, visit: Visit, headers: MutableMapping[str, str]) -> None:
         """Put what the caller still has in the headers of an answer."""
-        quota = visit.quota
-        if quota is not None:
-            headers[_RATE_LIMIT_POLICY] = self._policy
-            headers[_RATE_LIMIT] = f'"default";r={max(0, quota.remaining)};t={quota.ends_in_s}'
+        if visit.quota is not None and self._limits is not None:
+            for name, value in quota_headers("default", self._limits, visit.quota).items():
+                headers[name] = f"{value}, {headers[name]}" if name in headers else value
 
     def _scope_of(self, request: web.Request) -> Scope | None:
         found = request.match_info
@@ -118,6 +116,14 @@ class Access:
 
 VISIT: Final = web.RequestKey("visit", Visit)
 """Of a request that takes a scope."""
+
+
+def quota_headers(policy: str, limits: RateLimits, quota: Quota) -> dict[str, str]:
+    """What is left of a limit, and which it is."""
+    return {
+        _RATE_LIMIT_POLICY: f'"{policy}";q={limits.requests};w={limits.window_s}',
+        _RATE_LIMIT: f'"{policy}";r={max(0, quota.remaining)};t={quota.ends_in_s}',
+    }
 
 
 def presented_key(headers: Mapping[str, str]) -> str | None:

@@ -26,6 +26,7 @@ from inquiry_svc.web.edge import Edge
 from inquiry_svc.web.lane import Lane
 from inquiry_svc.web.receipt import Receipts
 from inquiry_svc.web.routes import ENDPOINTS
+from inquiry_svc.web.senders import SENDERS, Senders
 from inquiry_svc.web.traced import TracedRequests
 
 _APART: Final[tuple[Scope, ...]] = ("metrics", "admin")
@@ -52,6 +53,8 @@ class Apps:
         self._settings = service.settings
         self.edge = Edge(service, receipts, self._settings.logging)
         self._limits = RateLimits(self._settings.limits, service.windows) if self._settings.limits.requests else None
+        is_limited = self._settings.limits.per_sender > 0
+        self._senders = Senders(self._settings.limits, service.windows, service.metrics) if is_limited else None
         origins = self._settings.server.allowed_origins
         self._cross_origin = CrossOrigin(origins) if origins else None
         self._plugins_middlewares = [
@@ -62,7 +65,7 @@ class Apps:
         self._scopes: dict[web.AbstractRoute, Scope | None] = {}
         self._access = Access(self._scopes, keys, self._limits, service.metrics) if keys or self._limits else None
         is_straight = not (service.tracer or self._cross_origin or self._plugins_middlewares)
-        self.lane = Lane(service, self.edge, self._access) if is_straight else None
+        self.lane = Lane(service, self.edge, self._access, self._senders) if is_straight else None
         """For the port of the main application, where nothing that it doesn't know stands before the handlers."""
         self.main = self._app(each for each in routes if not (is_apart and each.apart))
         self.admin = self._app(each for each in routes if each.apart is not False) if is_apart else None
@@ -72,6 +75,7 @@ class Apps:
         app = web.Application(client_max_size=MAX_BODY_BYTES + 1)
         app[SERVICE] = self._service
         app[SERVER] = self._settings.server
+        app[SENDERS] = self._senders
         app[documentation.DOCUMENT] = documentation.openapi_document(ENDPOINTS)
         self._scopes.update(
             (route, each.scope)
@@ -101,7 +105,7 @@ class Apps:
 
     def _begin_watching(self, app: web.Application) -> None:
         """Every answer that a route declares, and 500 for each: that is 5 to 10 series of one counter a route."""
-        refusals = (*((401, 403) if self._keys else ()), *((429,) if self._limits else ()))
+        refusals = (*((401, 403) if self._keys else ()), *((429,) if self._limits or self._senders else ()))
         declared = {(each.method, each.path): each for each in ENDPOINTS}
         for route in app.router.routes():
             if route.resource is not None and route.method in METHODS and route.method != "HEAD":

@@ -24,6 +24,7 @@ from inquiry_svc.web.inquiries import header_key
 from inquiry_svc.web.media_types import NDJSON
 from inquiry_svc.web.outgoing import inquiry_out, json_line
 from inquiry_svc.web.problems import problem
+from inquiry_svc.web.senders import SENDERS
 
 _WINDOW: Final = 128
 _FLUSH_BYTES: Final = 64 * 1024
@@ -81,6 +82,8 @@ async def _answer(request: web.Request, line: bytes | Refusal, number: int, key:
         body = validate(line, bodies.SubmitIn)
         own_key = None if key is None else IdempotencyKey(f"{key}#{number}", fingerprint_of(body))
         inquiry = inquiry_of(body, idempotency_key=own_key)
+        if (senders := request.app[SENDERS]) is not None:
+            await senders.admit(inquiry.sender_email)
         submission = await request.app[SERVICE].submit(inquiry, patient=True)
         return json_line(inquiry_out(submission.outcome))
     except Exception as error:

@@ -23,6 +23,7 @@ from inquiry_svc.web.cursors import cursor_of, inquiry_id_of, place_of
 from inquiry_svc.web.explained import explanation_out, inquiry_explanation_out
 from inquiry_svc.web.incoming import Refusal, read_body, read_optional_body, read_query
 from inquiry_svc.web.outgoing import inquiry_out, json_response, prediction_out
+from inquiry_svc.web.senders import SENDERS
 
 _MAX_KEY_CHARACTERS: Final = 255
 
@@ -33,6 +34,8 @@ async def submit(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     service.admission.require_place()
     inquiry = submitted(await read_body(request, bodies.SubmitIn), header_key(request))
+    if (senders := request.app[SENDERS]) is not None:
+        await senders.admit(inquiry.sender_email)
     answer, headers = submission_out(await service.submit(inquiry))
     return json_response(answer, status=201, headers=headers)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
 from email.utils import formatdate
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -24,7 +24,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from inquiry_svc.batching import Waiting
-from inquiry_svc.inquiries import Prediction, Text
+from inquiry_svc.inquiries import Inquiry, Prediction, Text
 from inquiry_svc.intake import bodies
 from inquiry_svc.intake.checking import MAX_BODY_BYTES
 from inquiry_svc.logs import REQUEST_ID, lines_of
@@ -41,6 +41,7 @@ from inquiry_svc.web.media_types import JSON, PROBLEM
 from inquiry_svc.web.outgoing import encode, prediction_out
 from inquiry_svc.web.problems import problem_answer
 from inquiry_svc.web.routes import ENDPOINTS
+from inquiry_svc.web.senders import Senders
 
 T = TypeVar("T")
 
@@ -88,10 +89,11 @@ def plain_of(asking: Asking) -> Plain | None:
 class Lane:
     """Of one service."""
 
-    def __init__(self, service: Service, edge: Edge, access: Access | None) -> None:
+    def __init__(self, service: Service, edge: Edge, access: Access | None, senders: Senders | None) -> None:
         self.service = service
         self.edge = edge
         self.access = access
+        self.senders = senders
         self.gate = Gate(service.admission)
         refusal = self.gate.refusal
         self.refused_head = _with(_head_of(refusal.status, PROBLEM), refusal.headers)
@@ -173,13 +175,26 @@ class Answering(msgspec.Struct, eq=False):
             self._told(found)
 
     def _handle(self) -> None:
-        pipeline, key = self.lane.service.pipeline, self.plain.key
+        pipeline, key, senders = self.lane.service.pipeline, self.plain.key, self.lane.senders
         try:
             body = validate(self.body, self.plain.body)
-            if isinstance(body, bodies.SubmitIn):
-                self.work = pipeline.submit_soon(inquiries.submitted(body, key), self._told)
-            else:
+            if not isinstance(body, bodies.SubmitIn):
                 self.work = pipeline.classify_soon(Text(body.subject, body.body), self._told)
+                return
+            inquiry = inquiries.submitted(body, key)
+            if senders is None:
+                self.work = pipeline.submit_soon(inquiry, self._told)
+            else:
+                self._have_done(senders.admit(inquiry.sender_email), partial(self._submit_admitted, inquiry))
+        except Exception as error:
+            self._told(error)
+
+    def _submit_admitted(self, inquiry: Inquiry, found: BaseException | None) -> None:
+        if found is not None:
+            self._told(found)
+            return
+        try:
+            self.work = self.lane.service.pipeline.submit_soon(inquiry, self._told)
         except Exception as error:
             self._told(error)
 

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -291,6 +292,55 @@ async def test_a_refused_upload_says_its_limits_too(tmp_path: Path) -> None:
             async with running.client.post("/api/v1/inquiries/bulk", data=b"x\n", headers=headers) as answer:
                 assert answer.status == wanted
                 assert answer.headers["RateLimit"].startswith('"default";r=0;t=')
+
+
+@pytest.mark.parametrize("charset", ["", ";charset=UTF-8"], ids=["the short way", "the plain way"])
+async def test_one_senders_address_has_so_many_submits_and_others_are_served(charset: str) -> None:
+    async with running_service({"limits.per_sender": 2, "limits.window_s": 3600}) as running:
+
+        @asynccontextmanager
+        async def asked(sender: str, call: str = "submit") -> AsyncIterator[aiohttp.ClientResponse]:
+            body = json.dumps({"body": "Urgent!"} | ({"sender_email": sender} if sender else {}))
+            headers = {"Content-Type": f"application/json{charset}"}
+            async with running.client.post(f"/api/v1/inquiries/{call}", data=body, headers=headers) as answer:
+                yield answer
+
+        for sender in ("ana@example.org", "Ana@Example.org"):
+            async with asked(sender) as answer:
+                assert answer.status == 201
+                assert "RateLimit" not in answer.headers, "how many others brought is nobody's business"
+        async with asked("ANA@example.org") as answer:
+            document = await problem_of(answer, 429)
+            left = f'"sender";r=0;t={answer.headers["Retry-After"]}'
+            assert (answer.headers["RateLimit-Policy"], answer.headers["RateLimit"]) == ('"sender";q=2;w=3600', left)
+        assert "more than 2 submits with this sender_email within 3600 s" in str(document["detail"])
+        assert refused(running, "sender_limit") == 1
+        async with asked("ben@example.org") as answer:
+            assert answer.status == 201
+        async with asked("", "classify") as answer:
+            assert answer.status == 200
+        async with running.client.get("/api/v1/stats") as answer:
+            assert (await answer.json())["total_inquiries"] == 3
+
+
+async def test_the_lines_of_an_upload_count_for_their_senders() -> None:
+    line = '{"body": "Urgent!", "sender_email": "%s@example.org"}\n'
+    async with running_service({"limits.per_sender": 2}) as running:
+        headers, lines = {"Content-Type": "application/x-ndjson"}, "".join(line % each for each in "aababb")
+        async with running.client.post("/api/v1/inquiries/bulk", data=lines, headers=headers) as answer:
+            found = [json.loads(line) for line in (await answer.read()).splitlines()]
+    assert [each.get("status") for each in found] == [*["routed"] * 3, 429, "routed", 429]
+    assert [each["line"] for each in found if each.get("status") == 429] == [4, 6]
+
+
+async def test_who_is_past_both_limits_is_told_of_both() -> None:
+    async with running_service({"limits.requests": 9, "limits.per_sender": 1}) as running:
+        body = {"body": "Urgent!", "sender_email": "ana@example.org"}
+        for status, policies in ((201, ["default"]), (429, ["default", "sender"])):
+            async with running.client.post("/api/v1/inquiries/submit", json=body) as answer:
+                assert answer.status == status
+                for name in ("RateLimit", "RateLimit-Policy"):
+                    assert re.findall(r'"(\w+)";', answer.headers[name]) == policies
 
 
 # Pages of other origins

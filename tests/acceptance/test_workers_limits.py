@@ -125,6 +125,17 @@ async def test_a_window_that_is_over_is_followed_by_a_whole_one(tmp_path: Path) 
         assert given == [requests] * 3
 
 
+async def test_of_one_sender_two_workers_take_together_no_more_than_the_limit(tmp_path: Path) -> None:
+    environ = {"INQUIRY_LIMITS__PER_SENDER": "7", "INQUIRY_LIMITS__WINDOW_S": "3600"}
+    body = {"body": "Urgent!", "sender_email": "ana@example.org"}
+    async with serving(tmp_path, "--workers", "2", environ=environ) as service, callers(service) as sessions:
+        found: Counter[int] = Counter()
+        for session in (sessions[0], sessions[-1]) * 10:
+            async with session.post("/api/v1/inquiries/submit", json=body) as answer:
+                found[answer.status] += 1
+        assert found == {201: 7, 429: 13}
+
+
 async def _ends_in_s(session: aiohttp.ClientSession) -> int:
     async with session.get(PATH) as answer:
         assert answer.status == 429
