@@ -12,16 +12,19 @@ import logging
 import queue
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from logging.handlers import QueueHandler
+from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias
 
 import orjson
 
 from inquiry_svc.errors import InquiryServiceError
+from inquiry_svc.log_files import LogFile
 from inquiry_svc.settings import LoggingSettings
 from inquiry_svc.tracing import CURRENT
 
@@ -52,15 +55,22 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 @contextmanager
 def logging_to(stream: TextIO, settings: LoggingSettings, *, worker: int | None = None) -> Iterator[None]:
-    """Write all log lines to `stream` while open; on leaving, those still waiting are written.
+    """Write all log lines to `stream`, and to a file if one is set, while open; on leaving, those still waiting.
 
     Where several processes write to one stream, each line says which `worker` it is from.
     The stream may be lost to a thread that is stuck in writing to it: give one that nothing else needs at exit.
+    Raises `ConfigurationError` where the file can't be written.
     """
+    file = None
+    if settings.file:
+        file = LogFile(Path(settings.file), max_bytes=settings.file_max_bytes, count=settings.file_count)
     as_text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
     formatter = TextLines() if as_text else JsonLines()
     waiting: _Waiting = queue.Queue(_MAX_WAITING)
-    writer = threading.Thread(target=_write, args=(waiting, formatter, stream), name="log writer", daemon=True)
+    written: list[_Written] = [(formatter, partial(_write_through, stream))]
+    if file is not None:
+        written.append((TextLines() if settings.format == "text" else JsonLines(), file.write))
+    writer = threading.Thread(target=_write, args=(waiting, written), name="log writer", daemon=True)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     root.handlers[:] = [_Enqueuing(waiting, worker)]
@@ -76,17 +86,25 @@ def logging_to(stream: TextIO, settings: LoggingSettings, *, worker: int | None 
         with suppress(queue.Full):
             waiting.put(None, timeout=_LAST_LINES_S)
             writer.join(_LAST_LINES_S)
+        if file is not None and not writer.is_alive():
+            file.close()
 
 
 _Waiting: TypeAlias = "queue.Queue[logging.LogRecord | None]"
+_Written: TypeAlias = tuple[logging.Formatter, Callable[[str], object]]
 
 
-def _write(waiting: _Waiting, formatter: logging.Formatter, stream: TextIO) -> None:
+def _write_through(stream: TextIO, line: str) -> None:
+    stream.write(line)
+    stream.flush()
+
+
+def _write(waiting: _Waiting, written: Sequence[_Written]) -> None:
     """Until a None. A line that can't be written is dropped: there is no better place to say so."""
     while (record := waiting.get()) is not None:
-        with suppress(Exception):
-            stream.write(formatter.format(record) + "\n")
-            stream.flush()
+        for formatter, write in written:
+            with suppress(Exception):
+                write(formatter.format(record) + "\n")
 
 
 class _Enqueuing(QueueHandler):

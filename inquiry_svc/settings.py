@@ -202,6 +202,12 @@ class LoggingSettings:
     requests: Literal["all", "problems", "none"] = "problems"
     """Which requests leave a line; problems: answered with 4xx or 5xx, or slower than `slow_s`."""
     slow_s: Seconds = 2.0
+    file: str = ""
+    """Such as app.log: the lines go there, too, beside standard error. All workers write to the one."""
+    file_max_bytes: Annotated[int, Meta(ge=1024)] = 100 * 1024**2
+    """A larger one becomes app.log.1, that app.log.2, and so on."""
+    file_count: Count = 5
+    """With the one that is written to; the oldest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
