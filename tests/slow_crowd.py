@@ -1,5 +1,6 @@
 """Clients who keep a service waiting, in a process of their own: silent ones, halves of heads and of bodies, and those
-who read nothing. Each comes back when it is closed. Once the standard input ends, how long each was borne is printed.
+who read nothing. Each comes back when it is closed, if told so. Once the standard input ends, how long each was borne is
+printed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from contextlib import suppress
 from typing import Final, TypeAlias
 
 KINDS: Final = ("silent", "half a head", "half a body", "reads nothing")
-SPREAD_S: Final = 10.0
-"""They begin within so long: each is closed and comes back at a moment of its own."""
 GIVES_UP_S: Final = 60.0
-CHECKS_S: Final = 32.0
+CHECKS_S: Final = 31.5
 """Who reads nothing does not notice, but finds nothing more when it looks after so long."""
 HEAD: Final = (
     b"POST /api/v1/inquiries/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n"
@@ -53,8 +52,10 @@ async def reads_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 ACTS: Final[dict[str, Act]] = dict(zip(KINDS, (silent, half_a_head, half_a_body, reads_nothing), strict=True))
 
 
-async def keep_waiting(address: tuple[str, int], kind: str, borne_s: list[float], met: asyncio.Semaphore) -> None:
-    await asyncio.sleep(random.uniform(0, SPREAD_S))
+async def keep_waiting(
+    address: tuple[str, int], kind: str, spread_s: float, comes_back: bool, borne_s: list[float], met: asyncio.Semaphore
+) -> None:
+    await asyncio.sleep(random.uniform(0, spread_s))
     first = True
     while True:
         sock = socket.socket()
@@ -71,13 +72,16 @@ async def keep_waiting(address: tuple[str, int], kind: str, borne_s: list[float]
                 await ACTS[kind](reader, writer)
         borne_s.append(time.monotonic() - started)
         writer.close()
+        if not comes_back:
+            return
 
 
-async def main(address: tuple[str, int], counts: list[int]) -> None:
+async def main(address: tuple[str, int], spread_s: float, comes_back: bool, counts: list[int]) -> None:
+    """They begin within `spread_s`."""
     borne_s: dict[str, list[float]] = {kind: [] for kind in KINDS}
     met = asyncio.Semaphore(0)
     tasks = [
-        asyncio.create_task(keep_waiting(address, kind, borne_s[kind], met))
+        asyncio.create_task(keep_waiting(address, kind, spread_s, comes_back, borne_s[kind], met))
         for kind, count in zip(KINDS, counts, strict=True)
         for _ in range(count)
     ]
@@ -85,10 +89,11 @@ async def main(address: tuple[str, int], counts: list[int]) -> None:
         await met.acquire()
     print("standing", flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    failed = [repr(task.exception()) for task in tasks if task.done()]
+    failed = [repr(task.exception()) for task in tasks if task.done() and task.exception() is not None]
     print(json.dumps({"borne_s": borne_s, "failed": failed}), flush=True)
     os._exit(0)  # to take leave of thousands takes long
 
 
 if __name__ == "__main__":
-    asyncio.run(main((sys.argv[1], int(sys.argv[2])), [int(each) for each in sys.argv[3:]]))
+    host, port, spread, back, *numbers = sys.argv[1:]
+    asyncio.run(main((host, int(port)), float(spread), back == "True", [int(each) for each in numbers]))
