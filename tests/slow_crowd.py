@@ -1,6 +1,6 @@
 """Clients who keep a service waiting, in a process of their own: silent ones, halves of heads and of bodies, and those
-who read nothing. Each comes back when it is closed, if told so. Once the standard input ends, how long each was borne is
-printed.
+who read nothing. Each comes back when it is closed, if told so. Once the standard input ends, how long each was borne
+is printed.
 """
 
 from __future__ import annotations
