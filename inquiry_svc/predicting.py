@@ -27,6 +27,7 @@ from inquiry_svc.metrics import CounterSeries, Metrics
 from inquiry_svc.models.open_models import CandidateSeries, LineUp, OpenModel, OpenModels
 from inquiry_svc.models.second_opinions import SecondOpinions
 from inquiry_svc.reviewing import ReviewPolicy
+from inquiry_svc.told_to_stop import told_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,9 @@ class Predictor:
                 values = await cache.get_many(list(keys.values()))
             if len(values) != len(keys):
                 raise ValueError(f"the cache gave {len(values)} values for {len(keys)} keys")
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if told_to_stop():
+                raise
             self._lookups["error"].inc(len(keys))
             self._note_cache("reading", error)
             return {}
@@ -142,12 +145,14 @@ class Predictor:
         try:
             async with asyncio.timeout(self._cache_timeout_s):
                 await cache.put_many(values)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if told_to_stop():
+                raise
             self._note_cache("writing", error)
         else:
             self._note_cache("writing", None)
 
-    def _note_cache(self, what: str, error: Exception | None) -> None:
+    def _note_cache(self, what: str, error: BaseException | None) -> None:
         """Say it once when the cache is lost and once when it is back: there are hundreds of batches a second."""
         if error is not None and what not in self._cache_lost:
             self._cache_lost.add(what)

@@ -59,6 +59,16 @@ class StuckCache(RememberingCache):
         await asyncio.Event().wait()
 
 
+class CutOffCache(RememberingCache):
+    """What it waits for is cancelled, as a client library may do by itself."""
+
+    async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        raise asyncio.CancelledError
+
+    async def put_many(self, values: Mapping[bytes, bytes]) -> None:
+        raise asyncio.CancelledError
+
+
 class ShortCache(RememberingCache):
     async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return [None]
@@ -317,7 +327,13 @@ async def test_without_a_cache_each_text_gets_its_own_prediction() -> None:
 
 @pytest.mark.parametrize(
     ("cache", "counted"),
-    [(BrokenCache(), "error"), (StuckCache(), "error"), (ShortCache(), "error"), (LyingCache(), "invalid")],
+    [
+        (BrokenCache(), "error"),
+        (StuckCache(), "error"),
+        (CutOffCache(), "error"),
+        (ShortCache(), "error"),
+        (LyingCache(), "invalid"),
+    ],
     ids=lambda value: type(value).__name__ if isinstance(value, RememberingCache) else "",
 )
 async def test_a_cache_that_is_gone_stuck_or_lying_is_gone_without_and_counted(cache: Cache, counted: str) -> None:
