@@ -30,7 +30,10 @@ class Watch:
     """What the clients of a service saw while its database came and went."""
 
     book: Book
+    patience: aiohttp.ClientTimeout = field(default_factory=aiohttp.ClientTimeout)
+    """Who loses it sends again, not knowing what became of it."""
     refused: int = 0
+    unanswered: int = 0
     slowest_s: float = 0.0
     last_stored_at: float = 0.0
     newly_stored: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,8 +44,14 @@ async def submit_until_stored(session: aiohttp.ClientSession, watch: Watch, subj
     body = {"subject": subject, "body": f"My card was charged twice: {subject}.", "sender_email": "ana@example.org"}
     while True:
         started = time.perf_counter()
-        async with session.post(SUBMIT, json=body, headers={"Idempotency-Key": key}) as response:
-            answer = await response.json()
+        try:
+            async with session.post(
+                SUBMIT, json=body, headers={"Idempotency-Key": key}, timeout=watch.patience
+            ) as response:
+                answer = await response.json()
+        except TimeoutError:
+            watch.unanswered += 1
+            continue
         watch.slowest_s = max(watch.slowest_s, time.perf_counter() - started)
         assert response.status in (201, 503), answer
         if response.status == 201:
@@ -107,6 +116,7 @@ async def test_kills_of_postgres_lose_nothing_and_cost_an_honest_503_at_most(tmp
             assert service.workers() == workers, "a worker had to be started again"
         look_into_the_database(server, watch.book)
     back_s = sorted(watch.book.restarts_s)
+    assert watch.unanswered == 0
     print(
         f"{kills} kills, {len(watch.book.acknowledged)} acknowledged, {watch.book.replayed} of them replayed, "
         f"{watch.refused} answers 503, the slowest answer took {watch.slowest_s:.2f} s; from accepting connections to "

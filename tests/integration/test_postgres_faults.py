@@ -13,6 +13,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
+from inquiry_svc.catalogue import HEALTH, INQUIRIES_PROCESSED
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
@@ -27,6 +28,7 @@ LONGEST_S: Final = 2.0
 """In which a client is answered, whatever happens."""
 BACK_S: Final = 1.0
 """In which the first inquiry is stored once the server could do it."""
+FRESH_S: Final = 0.3
 NUMBERS: Final = itertools.count()
 
 
@@ -78,6 +80,15 @@ async def stored_again(running: Running, subject: str) -> float:
     return took_s
 
 
+async def database_is(status: str, running: Running) -> None:
+    """As a probe sees it, and as the alert DatabaseConnectionIssues does, once what was found last is old."""
+    await asyncio.sleep(FRESH_S)
+    async with running.client.get("/api/v1/health") as response:
+        assert (await response.json())["components"]["database"]["status"] == status
+        assert response.status == (200 if status == "healthy" else 503)
+    assert running.service.metrics.series(HEALTH, component="database").value == (status == "healthy")
+
+
 def stored(server: PostgresServer, database: str) -> list[str]:
     """The subjects of all inquiries, each of which is whole."""
     whole = "SELECT count(*) FROM outcomes JOIN idempotency_keys USING (inquiry_id)"
@@ -99,17 +110,21 @@ REFUSALS: Final = {
 }
 
 
+def refuse_with(sqlstate: str, server: PostgresServer, database: str) -> None:
+    server.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$; "
+        "CREATE TRIGGER refusing BEFORE INSERT ON routing_decisions EXECUTE FUNCTION refuse()",
+        database,
+    )
+
+
 @pytest.mark.parametrize("sqlstate", REFUSALS)
 async def test_whatever_the_server_refuses_with_is_a_503_and_over_when_it_is(
     sqlstate: str, server: PostgresServer, database: str
 ) -> None:
     async with behind_a_proxy(server, database) as (running, _):
-        server.sql(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$; "
-            "CREATE TRIGGER refusing BEFORE INSERT ON routing_decisions EXECUTE FUNCTION refuse()",
-            database,
-        )
+        refuse_with(sqlstate, server, database)
         assert [(await submit(running, "refused"))[0] for _ in range(3)] == [503] * 3
         server.sql("DROP TRIGGER refusing ON routing_decisions", database)
         await stored_again(running, "refused")
@@ -120,11 +135,13 @@ async def test_a_statement_that_takes_too_long_is_broken_off(server: PostgresSer
     async with behind_a_proxy(server, database) as (running, _):
         locker = await asyncpg.connect(server.url(database))
         async with locker.transaction():
-            await locker.execute("LOCK TABLE predictions IN ACCESS EXCLUSIVE MODE")
+            await locker.execute("LOCK TABLE predictions, write_checks IN ACCESS EXCLUSIVE MODE")
             answers = await asyncio.gather(*(submit(running, f"locked {number}") for number in range(20)))
             assert {status for status, _, _ in answers} == {503}
+            await database_is("unhealthy", running)
         await locker.close()
         await stored_again(running, "locked 0")
+        await database_is("healthy", running)
     subjects = stored(server, database)  # those that waited for the first batch may have been written after it
     assert len(set(subjects)) == len(subjects)
     assert "locked 0" in subjects
@@ -144,13 +161,18 @@ async def test_a_server_whose_connections_are_all_taken_is_a_503_until_one_is_fr
         with pytest.raises(asyncpg.TooManyConnectionsError):
             await take_all()
         assert (await submit(running, "crowded"))[0] == 503
+        await database_is("unhealthy", running)
         await asyncio.gather(*(connection.close() for connection in taken))
         await stored_again(running, "crowded")
+        await database_is("healthy", running)
     assert stored(server, database) == ["crowded"]
 
 
 async def test_a_disk_that_is_full_keeps_nothing_half_and_serves_again_when_there_is_room() -> None:
-    """The texts can't be compressed. A piece of the write-ahead log has 16 MiB, so a table is full before it is."""
+    """The texts can't be compressed. A piece of the write-ahead log has 16 MiB, so a table is full before it is.
+
+    A row that is there can still be changed meanwhile, and so the database passes its check.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
@@ -168,9 +190,12 @@ async def test_a_disk_that_is_full_keeps_nothing_half_and_serves_again_when_ther
                 if 503 in statuses:
                     break
             assert (await submit(running, "no room", bodies[0]))[0] == 503
+            failed = running.service.metrics.series(INQUIRIES_PROCESSED, status="failed")
+            assert failed.value == statuses.count(503) + 1, "the alert InquiriesFailing reads it"
             server.kill()
             server.start()
             await stored_again(running, "no room")
+            await database_is("healthy", running)
         print(f"{len(acknowledged)} were stored before the disk was full")
         assert set(stored(server, "postgres")) >= {*acknowledged, "no room"}
 
@@ -361,16 +386,39 @@ async def test_a_failover_is_followed_and_loses_nothing(server: PostgresServer, 
     async with behind_a_proxy(server, database) as (running, proxy):
         with postgres_standby(server) as standby:
             assert (await submit(running, "on the first"))[0] == 201
-            arrived = "SELECT count(*) FROM inquiries WHERE subject = 'on the first'"
-            async with asyncio.timeout(10):
-                while standby.sql(arrived, database) != "1":  # noqa: ASYNC110 (a server tells nobody)
-                    await asyncio.sleep(0.01)
+            await arrived(standby, database, "on the first")
             proxy.server_port, proxy.fault = standby.port, "reset"
             assert (await submit(running, "meanwhile"))[0] == 503
             proxy.fault = "none"
             assert [(await submit(running, "meanwhile"))[0] for _ in range(3)] == [503] * 3, "it can't be written yet"
-            async with running.client.get("/api/v1/health") as response:
-                assert response.status == 503
+            await database_is("unhealthy", running)
             standby.sql("SELECT pg_promote()")
             await stored_again(running, "meanwhile")
             assert stored(standby, database) == ["meanwhile", "on the first"]
+
+
+async def test_open_connections_to_a_server_that_turned_read_only_are_left_and_cost_nobody_an_answer(
+    server: PostgresServer, database: str
+) -> None:
+    """The failover breaks none of them: that they lead to the wrong server is seen by what it refuses alone."""
+    async with behind_a_proxy(server, database) as (running, proxy):
+        with postgres_standby(server) as standby:
+            await arrived(standby, database, "before 3")
+            standby.sql("SELECT pg_promote()")
+            proxy.server_port = standby.port
+            refuse_with("25006", server, database)
+            subjects = sorted(f"after {number}" for number in range(30))
+            for _ in range(2):
+                answers = await asyncio.gather(*(submit(running, subject) for subject in subjects))
+                assert {status for status, _, _ in answers} == {201}
+            await database_is("healthy", running)
+            assert stored(standby, database) == subjects
+            assert stored(server, database) == []
+
+
+async def arrived(standby: PostgresServer, database: str, subject: str) -> None:
+    """Wait until the standby has it."""
+    count = f"SELECT count(*) FROM inquiries WHERE subject = '{subject}'"
+    async with asyncio.timeout(10 + MORE_S):
+        while standby.sql(count, database) != "1":  # noqa: ASYNC110 (a server tells nobody)
+            await asyncio.sleep(0.01)

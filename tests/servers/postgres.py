@@ -21,6 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import psutil
+
 from inquiry_svc_plugins.stores.postgres import PostgresSettings
 from inquiry_svc_plugins.stores.postgres.migrating import migrate
 from tests.servers import free_port
@@ -39,6 +41,7 @@ class PostgresServer:
     port: int
     settings: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = field(default=None)
+    paused: list[psutil.Process] = field(default_factory=list)
 
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
         """Where it, or a proxy in front of it, listens."""
@@ -63,11 +66,30 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Like a power cut, for the server and each of its processes."""
+        self.go_on()
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
             self.process = None
+
+    def pause(self) -> None:
+        """Connections are still accepted by the kernel, and nothing is answered."""
+        assert self.process
+        parent = psutil.Process(self.process.pid)
+        parent.suspend()  # first, so that it has no more children
+        self.paused = [parent]
+        for child in parent.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+            self.paused.append(child)
+
+    def go_on(self) -> None:
+        """With what it was told before and meanwhile."""
+        for each in reversed(self.paused):
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
+        self.paused.clear()
 
     def run(self, program: str, *arguments: str, database: str = "postgres") -> str:
         """What a client program, such as psql, prints."""
