@@ -7,7 +7,7 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,8 @@ class Watch:
     """What the clients of a service saw while its database came and went."""
 
     book: Book
-    patience: aiohttp.ClientTimeout = field(default_factory=aiohttp.ClientTimeout)
-    """Who loses it sends again, not knowing what became of it."""
+    patience_s: Sequence[float] = (300.0,)
+    """One of these for each request. Who loses it sends again, not knowing what became of the first."""
     refused: int = 0
     unanswered: int = 0
     slowest_s: float = 0.0
@@ -44,10 +44,9 @@ async def submit_until_stored(session: aiohttp.ClientSession, watch: Watch, subj
     body = {"subject": subject, "body": f"My card was charged twice: {subject}.", "sender_email": "ana@example.org"}
     while True:
         started = time.perf_counter()
+        patience = aiohttp.ClientTimeout(total=watch.book.dice.choice(watch.patience_s))
         try:
-            async with session.post(
-                SUBMIT, json=body, headers={"Idempotency-Key": key}, timeout=watch.patience
-            ) as response:
+            async with session.post(SUBMIT, json=body, headers={"Idempotency-Key": key}, timeout=patience) as response:
                 answer = await response.json()
         except TimeoutError:
             watch.unanswered += 1
