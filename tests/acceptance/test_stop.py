@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ from tests.side_by_side import MORE_S
 
 SUBMIT = "/api/v1/inquiries/submit"
 INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
+STOPPED_S = 10.0
 RAW = b'{"body": "My card was charged twice.", "sender_email": "ana@example.org"}'
 
 
@@ -68,12 +70,26 @@ async def watch_readiness(url: str, seen: Seen) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "stops"),
+    [
+        (signal.SIGTERM, 1),
+        (signal.SIGINT, 1),
+        pytest.param(signal.SIGTERM, 100, marks=[pytest.mark.soak, pytest.mark.timeout(3000)]),
+    ],
+)
 async def test_a_stop_under_load_answers_every_request_that_was_accepted(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, stops: int
 ) -> None:
+    stopped_s = [await stop_under_load(tmp_path, number) for _ in range(stops)]
+    print(f"{stops} stops: median {statistics.median(stopped_s):.2f} s, max {max(stopped_s):.2f} s")
+    assert max(stopped_s) <= STOPPED_S
+
+
+async def stop_under_load(data_dir: Path, number: signal.Signals) -> float:
+    """Seconds from the signal to the end of the process."""
     seen = Seen()
-    async with serving(tmp_path) as service:
+    async with serving(data_dir) as service:
         clients = [asyncio.create_task(client(service.url, seen, keep_alive=each % 2 == 0)) for each in range(20)]
         readiness = asyncio.create_task(watch_readiness(service.url, seen))
         await asyncio.sleep(0.3)  # load
@@ -95,6 +111,7 @@ async def test_a_stop_under_load_answers_every_request_that_was_accepted(
         f"{seen.statuses[201]} answered, {seen.answered_after_not_ready} of them after readiness said 503 "
         f"{not_ready_s * 1000:.0f} ms after the signal; stopped in {stopped_s:.2f} s"
     )
+    return stopped_s
 
 
 async def test_a_client_connected_at_the_last_moment_is_answered(tmp_path: Path) -> None:
