@@ -22,7 +22,8 @@ import pytest
 from tests.acceptance.serving import Serving, install_plugin, serving
 
 SUBMIT = "/api/v1/inquiries/submit"
-CLIENTS = 20
+CLIENTS = 50
+AGAIN_S = 2.0
 NOTIFIER = '''
 """A notifier that writes down in a file what it is told, so that no kill loses any of it."""
 
@@ -153,7 +154,7 @@ async def test_nothing_acknowledged_is_lost_halved_or_doubled_by_kills(tmp_path:
     look_into_the_database(tmp_path / "inquiries.sqlite3", book)
     look_for_the_notices(tmp_path / "inquiries.sqlite3", (tmp_path / "diary").read_text().splitlines())
     assert len(book.acknowledged) > kills * CLIENTS, "too little load: this proves nothing"
-    assert statistics.median(restarts_s) < 2
+    assert restarts_s[-1] < AGAIN_S
 
 
 def look_into_the_database(file: Path, book: Book) -> None:
