@@ -29,26 +29,30 @@ _NEXT: Final = read_migrations("inquiry_svc_plugins.stores.postgres")[-1][0] + 1
 _MIGRATION: Final = """
 ALTER TABLE inquiries ADD COLUMN language text;
 ALTER TABLE predictions ADD COLUMN reread_by text;
-CREATE INDEX idx_predictions_reread_by ON predictions (reread_by) WHERE reread_by IS NOT NULL;
 DO $$ BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW outcomes AS SELECT o.*, NULL::text AS language FROM ('
         || rtrim(pg_get_viewdef('outcomes'), ';') || ') AS o';
 END $$;
 """
-"""What a next release may do, by the rule of docs/upgrades.md; its tables are small here, so it may index one."""
+_INDEX: Final = """-- concurrently
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_predictions_reread_by ON predictions (reread_by)
+    WHERE reread_by IS NOT NULL;
+"""
+"""What a next release may do, by the rule of docs/upgrades.md: two migrations."""
 
 
 _WAITING: Final = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
 
 
 def next_release(folder: Path) -> Path:
-    """What goes first on the path of the next release: the plugins of this one, with one migration more."""
+    """What goes first on the path of the next release: the plugins of this one, with two migrations more."""
     (here,) = inquiry_svc_plugins.__path__
     shutil.copytree(
         here, folder / "inquiry_svc_plugins", copy_function=os.symlink, ignore=shutil.ignore_patterns("__pycache__")
     )
     migrations = folder / "inquiry_svc_plugins/stores/postgres/migrations"
     (migrations / f"{_NEXT:04}_next.sql").write_text(_MIGRATION)
+    (migrations / f"{_NEXT + 1:04}_index.sql").write_text(_INDEX)
     return folder
 
 
@@ -76,8 +80,8 @@ async def migration(folder: Path, account: Account, rounds: int) -> None:
                 code, out, told = await migrating
                 assert (code, told.count("\n")) == (0, 1), told
                 assert "the migration waits for those who use the tables" in told
-                assert out.startswith(f"store 'postgres': applied migration {_NEXT}; "), out
-                account.note(f"migration {_NEXT} is applied")
+                assert out.startswith(f"store 'postgres': applied migration {_NEXT}, {_NEXT + 1}; "), out
+                account.note("both migrations are applied")
                 await more(book)
                 for number in range(rounds):
                     place = folder / f"new {number}"
@@ -98,7 +102,7 @@ async def migration(folder: Path, account: Account, rounds: int) -> None:
                 await more(book)
         assert account.failures == []
         look_into_the_database(database, book)
-        assert database.sql("SELECT max(version) FROM schema_migrations") == str(_NEXT)
+        assert database.sql("SELECT max(version) FROM schema_migrations") == str(_NEXT + 1)
 
 
 @asynccontextmanager

@@ -4,6 +4,9 @@ Migrations are numbered and each is applied once, all that are due in one transa
 several processes that start at once one migrates and the others find it done. A release before this one keeps running
 on the new schema: a migration only adds; what it replaces goes with a later release.
 
+A migration whose first line is `-- concurrently` makes one index, while others write, which no transaction may: it is
+applied by itself. What a broken-off one left of its index is dropped first.
+
 Whoever waits to alter a table holds up all who come after, and a dump may read for an hour. So a migration waits for a
 moment only, lets the others pass, and tries again.
 """
@@ -12,9 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from typing import Any, Final
 
 import asyncpg
@@ -32,6 +37,7 @@ _LOCK: Final = 0x696E7175697279  # "inquiry": one number that all releases agree
 _LOCK_LIMIT: Final = "200ms"
 """For each lock on a table: submits wait as long, and a store answers within 1.5 s."""
 _PAUSE_S: Final = 1.0
+_TURN_S: Final = 0.1
 _PATIENCE_S: Final = 30.0
 """With those who read, and with a server that starts. A worker has 60 s to start."""
 
@@ -39,6 +45,14 @@ _CREATE_VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
 )"""
+
+
+_CONCURRENTLY: Final = "-- concurrently\n"
+_INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)", re.MULTILINE)
+_DROP_BROKEN: Final = """
+SELECT format('DROP INDEX CONCURRENTLY %s', indexrelid::regclass) FROM pg_index
+WHERE indexrelid = to_regclass($1) AND NOT indisvalid"""
+_RECORD: Final = "INSERT INTO schema_migrations (version) VALUES ($1)"
 
 
 async def require_schema(settings: PostgresSettings) -> None:
@@ -81,6 +95,35 @@ async def schema_of(settings: PostgresSettings) -> Schema:
 async def _migrate(connection: Any) -> Sequence[int]:
     """Raises `ConfigurationError` when others never let go of the tables."""
     await connection.execute("SET statement_timeout = 0")
+    # Until the connection ends. Who waited inside a statement would be waited for by an index that is made meanwhile.
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 (other processes)
+        await asyncio.sleep(_TURN_S)
+    applied: list[int] = []
+    while missing := _missing(await _version(connection)):
+        number, script = missing[0]
+        if script.startswith(_CONCURRENTLY):
+            await _make_index(connection, number, script)
+            applied.append(number)
+        else:
+            applied += await _migrate_patiently(connection)
+    return applied
+
+
+async def _make_index(connection: Any, number: int, script: str) -> None:
+    """Holds up nobody, and waits for every transaction that is open. Broken off at any moment, it can be done again."""
+    index = _INDEX.search(script)
+    if index is None:
+        raise ConfigurationError(f"migration {number} must be one CREATE INDEX CONCURRENTLY IF NOT EXISTS")
+    drop = await connection.fetchval(_DROP_BROKEN, index[1])
+    if drop is not None:
+        await connection.execute(drop)
+    await connection.execute(script)
+    await connection.execute(_RECORD, number)
+    logger.info("migration %d of the postgres store was applied", number)
+
+
+async def _migrate_patiently(connection: Any) -> Sequence[int]:
+    """Raises `ConfigurationError` when others never let go of the tables."""
     give_up_at, told = time.monotonic() + _PATIENCE_S, False
     while True:
         try:
@@ -99,15 +142,16 @@ async def _migrate(connection: Any) -> Sequence[int]:
 
 
 async def _migrate_at_once(connection: Any) -> Sequence[int]:
-    """Raises `LockNotAvailableError`, and has changed nothing then."""
+    """Up to the next that is applied by itself. Raises `LockNotAvailableError`, and has changed nothing then."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute("SELECT set_config('lock_timeout', $1, true)", _LOCK_LIMIT)
         await connection.execute(_CREATE_VERSIONS)
-        missing = _missing(await _version(connection))
+        missing = list(
+            takewhile(lambda each: not each[1].startswith(_CONCURRENTLY), _missing(await _version(connection)))
+        )
         for number, script in missing:
             await connection.execute(script)
-            await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
+            await connection.execute(_RECORD, number)
     for number, _ in missing:
         logger.info("migration %d of the postgres store was applied", number)
     return [number for number, _ in missing]
