@@ -32,7 +32,7 @@ class AnnouncingStore:
         self.claim_notices, self.settle_notices = store.claim_notices, store.settle_notices
         self.notices, self.outbox = store.notices, store.outbox
         self.retry_notices, self.drop_notices = store.retry_notices, store.drop_notices
-        self.pool, self.check = store.pool, store.check
+        self.pools, self.check = store.pools, store.check
 
     async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         told = [*notices, *(notice for outcome in outcomes for notice in self._of_new(outcome))]

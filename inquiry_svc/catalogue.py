@@ -311,7 +311,7 @@ DB_CONNECTIONS_ACTIVE: Final = Gauge("db_connections_active", "Calls to the stor
 DB_CONNECTIONS: Final = Gauge(
     "db_connections",
     "Connections of the store's pools: open and idle, open and working, and how many there may be. 0 without a pool.",
-    {"state": ("idle", "active", "max")},
+    {"kind": ("reader", "writer"), "state": ("idle", "active", "max")},
 )
 
 HEALTH: Final = Gauge(

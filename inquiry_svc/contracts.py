@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from inquiry_svc.erasing import ErasingStore
 from inquiry_svc.explanations import Explanation
@@ -157,16 +157,16 @@ class Stats:
     """Of the inquiries answered or overdue by now: the share answered by their due time."""
 
 
+PoolKind: TypeAlias = Literal["reader", "writer"]
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The connections of a store at one moment."""
+    """The connections of one kind of a store at one moment."""
 
     idle: int = 0
     active: int = 0
     maximum: int = 0
-
-    def __add__(self, other: Pool) -> Pool:
-        return Pool(self.idle + other.idle, self.active + other.active, self.maximum + other.maximum)
 
 
 class Store(ReviewStore, NoticeStore, ErasingStore, Protocol):
@@ -208,8 +208,8 @@ class Store(ReviewStore, NoticeStore, ErasingStore, Protocol):
     async def open_inquiries(self) -> Mapping[str, int]:
         """How many unresolved inquiries each consultant holds; consultants with none may be missing."""
 
-    def pool(self) -> Pool:
-        """How many of its connections work now; `Pool()` for a store without any. Asked every few seconds."""
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        """How many of its connections work now, by what they are for; empty without any. Asked every few seconds."""
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless a write would succeed now."""

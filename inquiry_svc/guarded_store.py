@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from inquiry_svc.catalogue import DB_CONNECTIONS_ACTIVE, DB_QUERY_DURATION, OPERATIONS
-from inquiry_svc.contracts import Filters, Pool, Position, Stats, Store
+from inquiry_svc.contracts import Filters, Pool, PoolKind, Position, Stats, Store
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
@@ -104,8 +104,8 @@ class GuardedStore:
         async with self._call("outbox"):
             return await self._store.outbox(notifier)
 
-    def pool(self) -> Pool:
-        return self._store.pool()
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return self._store.pools()
 
     async def check(self) -> None:
         async with asyncio.timeout(self._timeout_s):

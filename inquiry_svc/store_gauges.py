@@ -41,9 +41,9 @@ def store_gauges_kept_current(
 
 
 async def _read(store: Store, metrics: Metrics, notifiers: Collection[str]) -> None:
-    pool = store.pool()
-    for state, count in (("idle", pool.idle), ("active", pool.active), ("max", pool.maximum)):
-        metrics.series(DB_CONNECTIONS, state=state).set(count)
+    for kind, pool in store.pools().items():
+        for state, count in (("idle", pool.idle), ("active", pool.active), ("max", pool.maximum)):
+            metrics.series(DB_CONNECTIONS, kind=kind, state=state).set(count)
     queue = await store.review_queue()
     metrics.series(REVIEW_QUEUE_SIZE).set(queue.size)
     metrics.series(REVIEW_QUEUE_AGE).set(_age_s(queue.oldest_received_at))

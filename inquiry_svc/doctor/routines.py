@@ -183,8 +183,8 @@ WEEKLY: Final = (
     ),
     Question(
         "database connections",
-        'max by (instance) (max_over_time((sum by (instance) (db_connections{job="inquiry-svc",state="active"})'
-        ' / (sum by (instance) (db_connections{job="inquiry-svc",state="max"}) > 0))[7d:1m]))',
+        'max by (instance) (max_over_time((sum by (instance, kind) (db_connections{job="inquiry-svc",state="active"})'
+        ' / (sum by (instance, kind) (db_connections{job="inquiry-svc",state="max"}) > 0))[7d:1m]))',
         "up to {value:.0%} of the connections of {instance} were at work",
         above=0.8,
         cure="see alerting/runbooks/DatabasePoolSaturated.md",

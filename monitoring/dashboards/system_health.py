@@ -48,9 +48,9 @@ SYSTEM_HEALTH: Final = Dashboard(
         Panel(
             "Are there connections to the database left?",
             "count",
-            "Open and idle, open and working, and the most there may be. All 0 for a store without a pool.",
+            "Those that read and those that write: idle, working, and the most there may be. 0 without a pool.",
             {
-                "{{state}}": 'sum by (state) (db_connections{job="inquiry-svc"})',
+                "{{kind}} {{state}}": 'sum by (kind, state) (db_connections{job="inquiry-svc"})',
                 "calls": 'sum(db_connections_active{job="inquiry-svc"})',
             },
             runbooks=("DatabasePoolSaturated",),

@@ -79,8 +79,8 @@ WELL: Final[Story] = {
     f"data_dir_free_bytes{{{OURS}}}": always(80 * GIB),
     f"process_cpu_seconds_total{{{OURS}}}": rising(0.2 * DAY),
     f"workers_running{{{OURS}}}": always(1),
-    f'db_connections{{{OURS},state="active"}}': always(1),
-    f'db_connections{{{OURS},state="max"}}': always(6),
+    f'db_connections{{{OURS},kind="reader",state="active"}}': always(1),
+    f'db_connections{{{OURS},kind="reader",state="max"}}': always(6),
     f"process_resident_memory_bytes{{{OURS}}}": always(150 * 1024**2),
     f"scrape_samples_scraped{{{OURS}}}": always(1250),
 }
@@ -109,7 +109,7 @@ ILL: Final[Story] = {
     ),
     f"data_dir_free_bytes{{{OURS}}}": lambda ago_s: 20 * GIB + 0.65 * GIB * ago_s / DAY,
     f"process_cpu_seconds_total{{{OURS}}}": rising(0.95 * DAY),
-    f'db_connections{{{OURS},state="active"}}': lambda ago_s: 6 if 2 * DAY < ago_s < 3 * DAY else 1,
+    f'db_connections{{{OURS},kind="reader",state="active"}}': lambda ago_s: 6 if 2 * DAY < ago_s < 3 * DAY else 1,
     f"process_resident_memory_bytes{{{OURS}}}": lambda ago_s: 1024**3 - 500 * 1024**2 * ago_s / WEEK,
     f"scrape_samples_scraped{{{OURS}}}": lambda ago_s: 2500 if ago_s < 2 * DAY else 1250,
 }

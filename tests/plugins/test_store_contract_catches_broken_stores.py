@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, Position, Stats, Store
+from inquiry_svc.contracts import Filters, Host, NoSettings, Pool, PoolKind, Position, Stats, Store
 from inquiry_svc.errors import InquiryNotFound, ReviewNotYours, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.metrics import Metrics
@@ -576,8 +576,8 @@ class TripsOverWhatIsErasedMeanwhile(MemoryStore):
 
 
 class KeepsAConnectionBusy(MemoryStore):
-    def pool(self) -> Pool:
-        return Pool(idle=0, active=1, maximum=1)
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return {"writer": Pool(idle=0, active=1, maximum=1)}
 
 
 class FailsItsOwnCheck(MemoryStore):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +17,7 @@ from inquiry_svc.catalogue import (
     REVIEW_QUEUE_SIZE,
     REVIEW_QUEUE_SIZE_BY_REASON,
 )
-from inquiry_svc.contracts import Pool
+from inquiry_svc.contracts import Pool, PoolKind
 from inquiry_svc.errors import StoreUnavailable
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.review_queue import ReviewQueue, Waiting
@@ -40,8 +40,8 @@ class GivenStore(MemoryStore):
             raise StoreUnavailable("away")
         return self.queue
 
-    def pool(self) -> Pool:
-        return Pool(idle=1, active=2, maximum=5)
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return {"reader": Pool(idle=1, active=2, maximum=5), "writer": Pool(idle=0, active=1, maximum=2)}
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -66,8 +66,9 @@ async def test_the_queue_and_the_connections_are_read_again_and_again() -> None:
         store.queue = ReviewQueue(1, datetime.now(UTC) + timedelta(hours=1))
         await until(lambda: size.value == 1)
         assert age_s.value == 0, "a caller may say that it was received in an hour"
-    connections = {state: metrics.series(DB_CONNECTIONS, state=state).value for state in ("idle", "active", "max")}
-    assert connections == {"idle": 1, "active": 2, "max": 5}
+    for kind, counts in {"reader": (1, 2, 5), "writer": (0, 1, 2)}.items():
+        for state, count in zip(("idle", "active", "max"), counts, strict=True):
+            assert metrics.series(DB_CONNECTIONS, kind=kind, state=state).value == count
 
 
 async def test_a_store_that_is_away_leaves_the_last_numbers_and_one_line(caplog: pytest.LogCaptureFixture) -> None:

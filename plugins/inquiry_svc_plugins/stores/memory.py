@@ -18,6 +18,7 @@ from inquiry_svc.contracts import (
     Host,
     NoSettings,
     Pool,
+    PoolKind,
     Position,
     Provider,
     Stats,
@@ -179,8 +180,8 @@ class MemoryStore:
     async def outbox(self, notifier: str) -> Outbox:
         return self._notices.outbox(notifier)
 
-    def pool(self) -> Pool:
-        return Pool()
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return {}
 
     async def check(self) -> None:
         """Memory can always be written."""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from inquiry_svc.contracts import Filters, Pool, Position, Stats
+from inquiry_svc.contracts import Filters, Pool, PoolKind, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, ReviewNotYours
 from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, SENTIMENTS, URGENCIES, Feedback, Outcome
 from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
@@ -224,8 +224,8 @@ class PostgresStore:
     async def outbox(self, notifier: str) -> Outbox:
         return await self._readers.run(lambda connection: self._notices.outbox(connection, notifier))
 
-    def pool(self) -> Pool:
-        return self._writers.pool() + self._readers.pool()
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return {"writer": self._writers.pool(), "reader": self._readers.pool()}
 
     async def check(self) -> None:
         """Commits one small row: only that finds a full disk, or a server that can be read but not written."""

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from inquiry_svc.contracts import Filters, Pool, Position, Stats
+from inquiry_svc.contracts import Filters, Pool, PoolKind, Position, Stats
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, Outcome
 from inquiry_svc.notices import Delivery, Notice, NoticeFilters, Outbox, Settled, Undelivered
@@ -163,8 +163,8 @@ class SqliteStore:
     async def outbox(self, notifier: str) -> Outbox:
         return await self._readers.run(lambda connection: self._notices.outbox(connection, notifier))
 
-    def pool(self) -> Pool:
-        return self._writer.pool() + self._readers.pool()
+    def pools(self) -> Mapping[PoolKind, Pool]:
+        return {"writer": self._writer.pool(), "reader": self._readers.pool()}
 
     async def check(self) -> None:
         """Commits one small row: only that finds a full disk."""
