@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ CLIENTS: Final = 12
 PAUSE_S: Final = 1.2
 PROBE_PERIOD_S: Final = 5 / FACTOR
 SUBMIT: Final = "/api/v1/inquiries/submit"
+BULK: Final = "/api/v1/inquiries/bulk"
 
 CALM: Final = (
     "I love the new search, thank you! A dark theme would make it perfect.",
@@ -35,6 +37,10 @@ class Traffic:
     def __init__(self, url: str) -> None:
         self.texts: Sequence[str] = CALM
         self.pause_s = PAUSE_S
+        self.in_bulk = False
+        """Each as an upload of one line, whose answer is 200 whatever became of it."""
+        self.alike = False
+        """Nothing but the texts, so that they come again."""
         self.wanted = asyncio.Event()
         self.wanted.set()
         self.statuses: Counter[int] = Counter()
@@ -65,9 +71,11 @@ class Traffic:
             await self.wanted.wait()
             number = next(self._numbers)
             text = self.texts[number % len(self.texts)]
-            sent = {"body": f"{text} ({number})", "sender_email": "ana@example.org"}
+            sent = {"body": text if self.alike else f"{text} ({number})", "sender_email": "ana@example.org"}
+            headers = {"Content-Type": "application/x-ndjson" if self.in_bulk else "application/json"}
+            data = json.dumps(sent)
             try:
-                async with session.post(SUBMIT, json=sent) as answer:
+                async with session.post(BULK if self.in_bulk else SUBMIT, data=data, headers=headers) as answer:
                     await answer.read()
                 self.statuses[answer.status] += 1
             except aiohttp.ClientError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tests.alive.faults import FAULTS, NEVER_ALIVE
 from tests.alive.hurrying import FACTOR, MONITORING, seconds, shipped, shortened
 from tests.servers.prometheus import run_program
 
@@ -61,6 +62,14 @@ def test_an_offset_is_a_duration_and_a_threshold_in_seconds_is_none() -> None:
         "for": "4500ms",
         "labels": {"window": "1h"},
     }
+
+
+def test_every_alert_is_made_to_fire_by_a_fault_or_it_is_said_why_not() -> None:
+    rules = [rule for group in shipped("prometheus/alerts.yml")["groups"] for rule in group["rules"]]
+    made = {fault.alert for fault in FAULTS}
+    assert len(made) == len(FAULTS)
+    assert not made & NEVER_ALIVE.keys()
+    assert made | NEVER_ALIVE.keys() == {rule["alert"] for rule in rules if "alert" in rule}
 
 
 def test_prometheus_and_alertmanager_take_what_is_shortened(tmp_path: Path) -> None:
