@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ RESOURCES: Final = [each for each in (*rendered("overlays/production"), *argocd(
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that makes each resource by its type, compiled: a wrong field or kind of value fails here."""
     if not INSTALLED.exists():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(CURE)
+        # Where there is npm they are installed before the tests.
+        (pytest.fail if os.environ.get("CI") == "true" and shutil.which("npm") else pytest.skip)(CURE)
     folder = tmp_path_factory.mktemp("custom_resources")
     (folder / "node_modules").symlink_to(INSTALLED)
     (folder / "package.json").write_text('{"type": "module"}')
