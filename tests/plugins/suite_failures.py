@@ -14,7 +14,7 @@ def suite_failures(file: str, choice: str) -> set[tuple[str, str]]:
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rf", "-n0", "-p", "no:cacheprovider", file]
     chosen = ["-o", "python_classes=Broken", "-k", choice]
     run = subprocess.run([*command, *chosen], capture_output=True, text=True, timeout=240, check=False)
-    found = re.findall(r"^FAILED \S+::(test_\w+)(?:\[(\w+)\])?", run.stdout, re.MULTILINE)
+    found = re.findall(r"^FAILED \S+::(test_\w+)(?:\[([\w-]+)\])?", run.stdout, re.MULTILINE)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert " error" not in run.stdout, run.stdout
     return set(found)

@@ -32,6 +32,40 @@ async def main():
 asyncio.run(main())
 """
 
+SUITE = """
+from pathlib import Path
+
+import pytest
+from example_outsider import open_diary
+
+from inquiry_svc.contracts import Host, NoSettings
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.testing.notifiers import Heard, NotifierContract
+
+
+class Diary:
+    def __init__(self, folder):
+        self.folder, self.elsewhere = folder / "data", folder / "elsewhere"
+        self.folder.mkdir()
+
+    def open_notifier(self):
+        return open_diary(NoSettings(), Host(self.folder, Metrics()))
+
+    async def heard(self):
+        lines = (self.folder / "diary.txt").read_text().splitlines()
+        return [Heard(*line.split()[1:]) for line in lines]
+
+    async def become(self, state):
+        if (state == "well") != self.folder.exists():
+            self.folder.rename(self.elsewhere) if self.folder.exists() else self.elsewhere.rename(self.folder)
+
+
+class TestDiary(NotifierContract):
+    @pytest.fixture
+    def receiver(self, tmp_path):
+        return Diary(tmp_path)
+"""
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,6 +102,15 @@ def test_its_setting_is_checked_like_any_other(installed: Path, tmp_path: Path) 
     file = tmp_path / "settings.toml"
     file.write_text("[classifier.shortest]\nurgent_below_characters = 20\n")
     assert "valid" in run_with(installed, "-m", "inquiry_svc.cli", "config", "check", str(file))
+
+
+def test_its_notifier_does_what_every_notifier_must(installed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "test_diary.py"
+    file.write_text(SUITE)
+    options = ("-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", f"--rootdir={tmp_path}")
+    said = run_with(installed, "-m", "pytest", *options, str(file))
+    assert " passed" in said
+    assert "skipped" not in said
 
 
 async def test_its_classifier_metric_route_and_middleware_work(installed: Path) -> None:

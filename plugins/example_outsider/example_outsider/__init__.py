@@ -1,15 +1,17 @@
 """A plugin by somebody else, in one file: copy it and change what you need.
 
-It adds a classifier (`[classifier] provider = "shortest"`), a metric, a route that shows it, and a middleware. Nothing
-here runs at import, and heavy libraries would be imported inside `open_shortest`.
+It adds a classifier (`[classifier] provider = "shortest"`), a notifier, a metric, a route that shows it, and a
+middleware. Nothing here runs at import, and heavy libraries would be imported inside `open_shortest`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from aiohttp import web
@@ -17,11 +19,12 @@ from aiohttp.typedefs import Middleware
 from msgspec import Meta
 
 from inquiry_svc.api_keys import needs
-from inquiry_svc.contracts import Classifier, Host, Provider
+from inquiry_svc.contracts import Classifier, Host, NoSettings, Notifier, Provider
 from inquiry_svc.events import Stored
 from inquiry_svc.hookspecs import hookimpl
-from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, Model, Text, Verdict
+from inquiry_svc.inquiries import CATEGORIES, DEPARTMENTS, Model, Outcome, Text, Verdict
 from inquiry_svc.metrics import Counter, Metric, Metrics
+from inquiry_svc.notices import Notice
 from inquiry_svc.service import Service
 
 # A metric of your own, in three steps: declare it, hand it over, count.
@@ -77,6 +80,35 @@ async def open_shortest(settings: ShortestSettings, host: Host) -> AsyncIterator
 @hookimpl
 def register_classifiers() -> Iterable[Provider[Classifier]]:
     return [Provider("shortest", open_shortest, ShortestSettings)]
+
+
+# A notifier: `[notifiers] providers = ["diary"]` writes a line for each escalation into a file of the data folder.
+
+
+class DiaryNotifier:
+    kinds = ("escalated",)
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    async def notify(self, notice: Notice, outcome: Outcome) -> None:
+        """Whatever it raises, the service comes again later with the same notice: a line may be there twice."""
+        line = f"{notice.created_at.isoformat()} {notice.notice_id} {notice.kind} {outcome.inquiry.inquiry_id}\n"
+        await asyncio.to_thread(self._append, line)
+
+    def _append(self, line: str) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+
+@asynccontextmanager
+async def open_diary(settings: NoSettings, host: Host) -> AsyncIterator[Notifier]:
+    yield DiaryNotifier(host.data_dir / "diary.txt")
+
+
+@hookimpl
+def register_notifiers() -> Iterable[Provider[Notifier]]:
+    return [Provider("diary", open_diary)]
 
 
 # A route and a middleware.
