@@ -116,6 +116,14 @@ DAILY: Final = (
         above=24,
         cure="see alerting/runbooks/ReviewQueueOld.md",
     ),
+    Question(
+        "notices",
+        'max by (notifier) (notices_set_aside{job="inquiry-svc"})',
+        "{value:.0f} notices that {notifier} could not deliver wait for a person",
+        above=0,
+        cure="see alerting/runbooks/NoticesSetAside.md",
+        without_data="no notifier is chosen",
+    ),
 )
 
 WEEKLY: Final = (

@@ -1,4 +1,4 @@
-"""What waits for a person, and what people say."""
+"""What waits for a person, what people say, and who is told of it."""
 
 from __future__ import annotations
 
@@ -120,6 +120,32 @@ REVIEW: Final = Dashboard(
             },
             form="stacked",
             runbooks=("SlaBudgetBurn",),
+        ),
+        Panel(
+            "Are others told?",
+            "events/s",
+            "What notifiers told, what failed and is tried again, and what they gave up.",
+            {
+                "{{notifier}}, {{result}}": "sum by (notifier, result) "
+                '(rate(notice_deliveries_total{job="inquiry-svc"}[$__rate_interval]))'
+            },
+            runbooks=("NoticesLate",),
+        ),
+        Panel(
+            "How long has the oldest notice waited?",
+            "seconds",
+            "Of what a notifier has yet to tell. An alert comes after a quarter of an hour.",
+            {"{{notifier}}": 'max by (notifier) (notices_oldest_age_seconds{job="inquiry-svc"})'},
+            limits=Above(300, 900),
+            runbooks=("NoticesLate",),
+        ),
+        Panel(
+            "How many notices wait for a person?",
+            "count",
+            "Set aside because they could not be delivered, until somebody has them told again or dropped.",
+            {"{{notifier}}": 'max by (notifier) (notices_set_aside{job="inquiry-svc"})'},
+            limits=Above(1, 1),
+            runbooks=("NoticesSetAside",),
         ),
     ),
 )

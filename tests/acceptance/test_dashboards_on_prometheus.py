@@ -27,6 +27,7 @@ from tests.acceptance.serving import Serving, install_plugin, serving
 from tests.model_folders import have_a_shadow
 from tests.servers.prometheus import program
 from tests.servers.scraping import Prometheus, prometheus
+from tests.servers.webhook import told_of, webhook_receiver
 
 LIMIT_S: Final = 75.0
 INQUIRIES: Final = "/api/v1/inquiries"
@@ -64,8 +65,10 @@ async def test_every_panel_shows_data_and_those_of_the_cluster_the_right_numbers
     install_plugin(tmp_path, "trouble", TROUBLE)
     have_a_shadow(tmp_path / "data")
     async with (
+        webhook_receiver() as receiver,
         serving(
-            tmp_path / "data", environ={"PYTHONPATH": str(tmp_path), "INQUIRY_REVIEW__AUDIT_SHARE": "1"}
+            tmp_path / "data",
+            environ={"PYTHONPATH": str(tmp_path), "INQUIRY_REVIEW__AUDIT_SHARE": "1", **told_of(receiver, "triaged")},
         ) as service,
         cluster() as pages,
         prometheus(scrapes(service, pages), RULE_GROUPS) as server,

@@ -74,6 +74,7 @@ WELL: Final[Story] = {
     f"inquiries_refused_total{{{OURS}}}": always(0),
     f'batch_queue_depth{{{OURS},stage="store"}}': always(20),
     f"review_queue_oldest_age_seconds{{{OURS}}}": always(5 * HOUR),
+    f'notices_set_aside{{{OURS},notifier="webhook"}}': always(0),
     'alertmanager_notifications_failed_total{job="alertmanager",integration="email"}': always(2),
     f'inquiries_processed_total{{{OURS},status="success"}}': rising(10_000),
     f"data_dir_free_bytes{{{OURS}}}": always(80 * GIB),
@@ -103,6 +104,7 @@ ILL: Final[Story] = {
     f"inquiries_refused_total{{{OURS}}}": rising(100),
     f'batch_queue_depth{{{OURS},stage="store"}}': lambda ago_s: 900 if 3 * HOUR < ago_s < 4 * HOUR else 0,
     f"review_queue_oldest_age_seconds{{{OURS}}}": always(30 * HOUR),
+    f'notices_set_aside{{{OURS},notifier="webhook"}}': always(2),
     'alertmanager_notifications_failed_total{job="alertmanager",integration="email"}': rising(1),
     f'inquiries_processed_total{{{OURS},status="success"}}': (
         lambda ago_s: 1e7 - 1_000 * ago_s / DAY - 1_000 * min(ago_s, WEEK) / DAY
@@ -127,6 +129,7 @@ TOLD: Final = {
     "refusals": "100 texts were refused within the day because every place was taken",
     "queue": "up to 900 items waited within the day to store",
     "reviews": "the inquiry that waits longest for a person has waited for 30.0 h",
+    "notices": "2 notices that webhook could not deliver wait for a person",
     "noisy alerts": r"HighLatency fired for (20\.0|19\.\d) h of the week",
     "flapping alerts": r"HighLatency came and went 4[0-2] times within the week",
     "lost notifications": "7 notifications by email failed within the week",

@@ -17,6 +17,7 @@ import asyncpg
 import psutil
 
 from inquiry_svc.inquiries import CATEGORIES
+from tests.acceptance.serving import run_command
 from tests.acceptance.watched_site import running
 from tests.alive.hurrying import FACTOR
 from tests.alive.stack import Stack
@@ -68,6 +69,17 @@ async def kill_the_service(stack: Stack) -> None:
 
 async def start_the_service(stack: Stack) -> None:
     stack.service = await stack.start_service()
+
+
+async def refuse_every_notice(stack: Stack) -> None:
+    """As a receiver does that has moved away for good."""
+    stack.receiver.status = 410
+
+
+async def have_them_told_again(stack: Stack) -> None:
+    stack.receiver.status = 204
+    code, out, err = await asyncio.to_thread(run_command, "notices", "retry", "--all", environ=stack.environ)
+    assert code == 0, f"{out}{err}"
 
 
 async def flood_with_anger(stack: Stack) -> None:

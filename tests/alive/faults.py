@@ -188,6 +188,17 @@ STACKS: Final[tuple[tuple[Fault, ...], ...]] = (
             shows_within_s=8,
         ),
         Fault(
+            "notices refused",
+            "NoticesSetAside",
+            "Notifier webhook could not deliver",
+            r"Set aside: (\S+)\. They are told again, or dropped, when somebody says so\.",
+            breaking.refuse_every_notice,
+            breaking.have_them_told_again,
+            shows_within_s=EVERY_5_S,
+            least=1,
+            most=10_000,
+        ),
+        Fault(
             "fallback fails",
             "FallbackClassifierDown",
             "The fallback classifier does not answer",
@@ -424,6 +435,7 @@ NEVER_ALIVE: Final[Mapping[str, str]] = {
         ("ErrorRateKpiMissed", "ThroughputKpiMissed"),
         "a critical alert of the same component comes first, and silences it",
     ),
+    "NoticesLate": "a receiver that hangs must do so for a quarter of an hour; tests/integration has one that is down",
     "Watchdog": "it fires before every fault",
 }
 """What promtool alone shows to fire (`alerting/tests`), and why."""

@@ -1,4 +1,7 @@
-"""All that stands between a fault and a person: service, database, cache, Prometheus, Alertmanager and two inboxes."""
+"""All that stands between a fault and a person: service, database, cache, Prometheus, Alertmanager and two inboxes.
+
+And a receiver of webhooks, which the service tells of each inquiry.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from tests.servers.inbox import PASSWORD, Inbox, inbox
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.redis import RedisServer, redis_server
 from tests.servers.scraping import Prometheus, configured_prometheus
+from tests.servers.webhook import WebhookReceiver, told_of, webhook_receiver
 
 _PATIENT: Final = {
     "INQUIRY_CACHE__TIMEOUT_S": "2",
@@ -54,6 +58,10 @@ class Stack:
     """Host and port where Prometheus looks for a prober."""
     inbox: Inbox
     traffic: Traffic
+    receiver: WebhookReceiver
+    """Is told of every inquiry."""
+    environ: Mapping[str, str]
+    """Of the service."""
     second: Serving | None = None
     way: FaultProxy | None = None
     """In front of the service, for those who take it."""
@@ -104,6 +112,7 @@ async def running_stack(folder: Path, settings: Mapping[str, str]) -> AsyncItera
         postgres = await asyncio.to_thread(opened.enter_context, postgres_server(migrated=True))
         cache, stream = opened.enter_context(redis_server()), opened.enter_context(redis_server())
         await asyncio.gather(cache.start(), stream.start())
+        receiver = await opened.enter_async_context(webhook_receiver())
         environ = {
             "PYTHONPATH": str(folder),
             "INQUIRY_CLASSIFIER__PROVIDER": "troubled",
@@ -114,6 +123,7 @@ async def running_stack(folder: Path, settings: Mapping[str, str]) -> AsyncItera
             "INQUIRY_CACHE__REDIS__URL": cache.url,
             "INQUIRY_SOURCES__PROVIDERS": "redis_stream",
             "INQUIRY_SOURCES__REDIS_STREAM__URL": stream.url,
+            **told_of(receiver, "triaged"),
             **_PATIENT,
             **settings,
         }
@@ -144,7 +154,8 @@ async def running_stack(folder: Path, settings: Mapping[str, str]) -> AsyncItera
         traffic = Traffic(service.url)
         await opened.enter_async_context(traffic.running())
         stack = Stack(
-            folder, opened, postgres, cache, stream, service, start_service, prometheus, prober, found, traffic
+            *(folder, opened, postgres, cache, stream, service, start_service),
+            *(prometheus, prober, found, traffic, receiver, environ),
         )
         opened.push_async_callback(stack.end)
         yield stack
