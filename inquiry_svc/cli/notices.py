@@ -42,6 +42,8 @@ def list_notices(notifier: str | None, set_aside: bool, limit: int, found: Confi
         click.echo(f"{name}: {_in_numbers(outbox, now)}")
     for each in undelivered:
         click.echo(_line(each, now))
+    if not outboxes and not undelivered:
+        click.echo("no notifier is chosen, and nothing waits")
 
 
 @notices.command()
