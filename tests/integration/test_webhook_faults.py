@@ -32,7 +32,9 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = Pace()
     hurried = {name: max(0.005, seconds / HURRY) for name, seconds in asdict(usual).items()}
     pace = replace(Pace(**hurried), claim_beyond_s=usual.claim_beyond_s)
-    monkeypatch.setitem(Notifying.__init__.__kwdefaults__, "pace", pace)
+    defaults = Notifying.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "pace", pace)
 
 
 @pytest.fixture
