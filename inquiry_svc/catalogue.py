@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inquiry_svc import notice_metrics
+from inquiry_svc import notice_metrics, review_metrics
 from inquiry_svc.inquiries import AXES, CATEGORIES, DEPARTMENTS, REVIEW_REASONS, SENTIMENTS, URGENCIES
 from inquiry_svc.measures import MEASURES
 from inquiry_svc.metrics import OPEN, Counter, Gauge, Histogram, Metric
@@ -21,7 +21,6 @@ OPERATIONS: Final = (
     *("review_queue", "reviews", "claim", "return", "erase"),
     *("claim_notices", "settle_notices", "notices", "outbox"),
 )
-REVIEW_ACTIONS: Final = ("claimed", "released", "skipped", "decided")
 REFUSALS: Final = ("no_key", "unknown_key", "expired_key", "scope", "rate_limit", "sender_limit")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 
@@ -134,39 +133,6 @@ RESOLVED: Final = Counter(
     {"within_sla": ("true", "false")},
 )
 INQUIRIES_ERASED: Final = Counter("inquiries_erased_total", "Inquiries erased over HTTP, not by the command.")
-REVIEW_QUEUE_SIZE: Final = Gauge(
-    "review_queue_size",
-    "Inquiries in the store that a person should look at and nobody has, counted up to 10,000.",
-    across="max",
-)
-REVIEW_QUEUE_AGE: Final = Gauge(
-    "review_queue_oldest_age_seconds",
-    "Time since the inquiry that has waited longest for a person was received; 0 when none waits.",
-    across="max",
-)
-REVIEW_QUEUE_SIZE_BY_REASON: Final = Gauge(
-    "review_queue_size_by_reason",
-    "The same as review_queue_size, by each reason for which they wait; one may have several.",
-    {"reason": REVIEW_REASONS},
-    across="max",
-)
-REVIEW_QUEUE_AGE_BY_REASON: Final = Gauge(
-    "review_queue_oldest_age_by_reason_seconds",
-    "The same as review_queue_oldest_age_seconds, by each reason for which they wait.",
-    {"reason": REVIEW_REASONS},
-    across="max",
-)
-REVIEWS: Final = Counter(
-    "review_actions_total",
-    "What reviewers did with what waits; claiming again what one holds counts again.",
-    {"action": REVIEW_ACTIONS},
-)
-REVIEW_DECISIONS: Final = Counter(
-    "review_decisions_total",
-    "Times that a person said the right category of an inquiry, by each reason for which it was to be looked at and "
-    "whether the model had it right. Chance picks the audit: what is right of those is right of all.",
-    {"reason": REVIEW_REASONS, "correct": ("true", "false")},
-)
 
 MODEL_PREDICTIONS: Final = Counter(
     "model_predictions_total",
@@ -332,4 +298,5 @@ SOURCE_FAILURES: Final = Counter(
 )
 PLUGIN_ERRORS: Final = Counter("plugin_errors_total", "Watchers that raised.", {"plugin": OPEN, "hook": OPEN})
 
-OWN_METRICS: Final = tuple(each for each in (globals() | vars(notice_metrics)).values() if isinstance(each, Metric))
+_ALL: Final = globals() | vars(review_metrics) | vars(notice_metrics)
+OWN_METRICS: Final = tuple(each for each in _ALL.values() if isinstance(each, Metric))

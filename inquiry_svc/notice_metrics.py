@@ -1,4 +1,4 @@
-"""The metrics of notices: what notifiers told, how late, and what they have not told. `catalogue.py` has all others."""
+"""The metrics of notices: what notifiers told, how late, and what they have not told. `catalogue.py` has all."""
 
 from __future__ import annotations
 

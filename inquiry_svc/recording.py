@@ -11,6 +11,7 @@ from inquiry_svc.events import Classified, Failed, Received, Resolved, Reviewed,
 from inquiry_svc.hookspecs import hookimpl
 from inquiry_svc.inquiries import CATEGORIES, SENTIMENTS, URGENCIES, Model, Outcome, Prediction, Route
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_metrics import REVIEW_DECISIONS
 
 _SATISFACTION_OVER: Final = 50
 """A new inquiry moves the estimate by one part in so many; until there are so many it is their plain mean."""
@@ -88,7 +89,7 @@ def on_reviewed(event: Reviewed, metrics: Metrics) -> None:
         _count_category(feedback.category, {"model_name": model_name, "category": verdict.category.label}, metrics)
         right = _yes_or_no(feedback.category == verdict.category.label)
         for reason in prediction.review_reasons:
-            metrics.series(catalogue.REVIEW_DECISIONS, reason=reason, correct=right).inc()
+            metrics.series(REVIEW_DECISIONS, reason=reason, correct=right).inc()
     if feedback.sentiment is not None:
         said, right = verdict.sentiment.label, _yes_or_no(feedback.sentiment == verdict.sentiment.label)
         metrics.series(catalogue.SENTIMENT_FEEDBACK, model_name=model_name, sentiment=said, correct=right).inc()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from inquiry_svc.catalogue import REVIEW_ACTIONS, REVIEWS
 from inquiry_svc.contracts import Store
 from inquiry_svc.errors import InquiryNotFound, ReviewNotYours
 from inquiry_svc.inquiries import AXES, Category, Feedback, Outcome, Sentiment, Urgency
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_metrics import REVIEW_ACTIONS, REVIEWS
 from inquiry_svc.review_queue import Claim, Review, Turn
 
 

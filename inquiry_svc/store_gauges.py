@@ -13,16 +13,18 @@ from typing import Final
 
 from inquiry_svc.catalogue import (
     DB_CONNECTIONS,
-    REVIEW_QUEUE_AGE,
-    REVIEW_QUEUE_AGE_BY_REASON,
-    REVIEW_QUEUE_SIZE,
-    REVIEW_QUEUE_SIZE_BY_REASON,
 )
 from inquiry_svc.contracts import Store
 from inquiry_svc.inquiries import REVIEW_REASONS
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.notice_metrics import NOTICES_AGE, NOTICES_SET_ASIDE, NOTICES_WAITING
 from inquiry_svc.repeating import repeated
+from inquiry_svc.review_metrics import (
+    REVIEW_QUEUE_AGE,
+    REVIEW_QUEUE_AGE_BY_REASON,
+    REVIEW_QUEUE_SIZE,
+    REVIEW_QUEUE_SIZE_BY_REASON,
+)
 
 _PERIOD_S: Final = 5.0
 

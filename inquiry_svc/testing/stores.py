@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from inquiry_svc.contracts import Filters, Position, Store
 from inquiry_svc.errors import AlreadyResolved, InquiryNotFound, StoreUnavailable
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
-from inquiry_svc.testing.erasing import ErasingContract, of_many_who_erase_one_at_once_one_is_given_it
+from inquiry_svc.testing.erasing import ErasingContract, of_many_who_erase_one_at_once_one_is_given_it, stored
 from inquiry_svc.testing.notices import NoticeContract, everybody_claims_notices, kept, notices_of
 from inquiry_svc.testing.outcomes import count, each_filter, outcomes, passes, random_outcomes
 from inquiry_svc.testing.reviews import (
@@ -92,7 +92,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         with pytest.raises(Exception) as failure:  # noqa: PT011 (any error but one)
             await store.save(batch)
         assert not isinstance(failure.value, StoreUnavailable), "StoreUnavailable would stop the search for the bad row"
-        assert await _stored(store) == []
+        assert await stored(store) == []
         rest = [outcome for outcome in batch if outcome is not poison]
         assert list(await store.save(rest)) == rest
 
@@ -116,7 +116,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         again = replace(first, processed_at=NOON + timedelta(hours=3))
         await store.save([first])
         assert list(await store.save([again, again])) == [first, first]
-        assert await _stored(store) == [first]
+        assert await stored(store) == [first]
         assert (await store.stats(since=NOON, now=NOON)).total_inquiries == 1
 
     async def test_a_key_stored_before_gives_the_earlier_outcome_as_it_stands_now(self, store: Store) -> None:
@@ -127,7 +127,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         assert await store.get(second.inquiry.inquiry_id) is None
         assert await store.get(first.inquiry.inquiry_id) == resolved
 
-    async def test_of_two_outcomes_of_one_batch_with_one_key_the_first_is_stored(self, store: Store) -> None:
+    async def test_of_two_outcomes_of_one_batch_with_one_key_the_first_isstored(self, store: Store) -> None:
         first, second, plain = _keyed("k-1", "one"), _keyed("k-1", "two"), sample_outcome()
         assert list(await store.save([first, plain, second])) == [first, plain, first]
         assert await _ids(store) == {first.inquiry.inquiry_id, plain.inquiry.inquiry_id}
@@ -136,14 +136,14 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         rivals = [_keyed("k-1", str(number)) for number in range(30)]
         answers = await asyncio.gather(*(store.save([rival]) for rival in rivals))
         assert len({answer[0].inquiry.inquiry_id for answer in answers}) == 1
-        assert await _stored(store) == [answers[0][0]]
+        assert await stored(store) == [answers[0][0]]
 
     # Listing
 
     async def test_the_list_is_newest_first_and_the_larger_id_first_among_equals(self, store: Store) -> None:
         seed, outcomes = random_outcomes()
         await store.save(outcomes)
-        assert await _stored(store) == sorted(outcomes, key=_place, reverse=True), f"seed {seed}"
+        assert await stored(store) == sorted(outcomes, key=_place, reverse=True), f"seed {seed}"
 
     async def test_pages_have_no_gaps_and_no_repeats_while_new_inquiries_arrive(self, store: Store) -> None:
         seed, outcomes = random_outcomes()
@@ -189,7 +189,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         second = replace(_FEEDBACK, category="legal", given_at=_FEEDBACK.given_at - timedelta(days=1))
         for feedback in (_FEEDBACK, second):
             assert (await store.add_feedback(outcome.inquiry.inquiry_id, feedback)).feedback == feedback
-        assert [each.feedback for each in await _stored(store)] == [second]
+        assert [each.feedback for each in await stored(store)] == [second]
 
     async def test_an_inquiry_is_resolved_once(self, store: Store) -> None:
         outcome, at = sample_outcome(), NOON + timedelta(hours=2, microseconds=1)
@@ -207,7 +207,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
             await store.add_feedback(unknown, _FEEDBACK)
         with pytest.raises(InquiryNotFound):
             await store.resolve(unknown, NOON)
-        assert await _stored(store) == [known]
+        assert await stored(store) == [known]
 
     # Counting
 
@@ -257,7 +257,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
 
     async def test_a_store_that_works_passes_its_own_check(self, store: Store) -> None:
         await store.check()
-        assert await _stored(store) == []
+        assert await stored(store) == []
 
 
 class DurableStoreContract(StoreContract):
@@ -280,7 +280,7 @@ class DurableStoreContract(StoreContract):
             await store.resolve(first.inquiry.inquiry_id, NOON)
             expected = await store.add_feedback(first.inquiry.inquiry_id, _FEEDBACK)
         async with open_store() as store:
-            assert await _stored(store) == [expected]
+            assert await stored(store) == [expected]
             assert list(await store.save([second])) == [expected]
             assert await kept(store) == notices
 
@@ -301,7 +301,7 @@ class DurableStoreContract(StoreContract):
             assert list(await other.save([second])) == [first]
             many = [[sample_outcome() for _ in range(4)] for _ in range(20)]
             await asyncio.gather(*((one, other)[turn % 2].save(batch) for turn, batch in enumerate(many)))
-            assert len(await _stored(one)) == 81
+            assert len(await stored(one)) == 81
 
     async def test_two_processes_on_one_place_give_no_review_or_notice_to_two(self, open_store: OpenStore) -> None:
         async with open_store() as one, open_store() as other:
@@ -317,12 +317,8 @@ class DurableStoreContract(StoreContract):
             await of_many_who_erase_one_at_once_one_is_given_it(one, other)
 
 
-async def _stored(store: Store) -> Sequence[Outcome]:
-    return list(await store.list(Filters(), limit=_ALL, after=None))
-
-
 async def _ids(store: Store) -> set[str]:
-    return {outcome.inquiry.inquiry_id for outcome in await _stored(store)}
+    return {outcome.inquiry.inquiry_id for outcome in await stored(store)}
 
 
 def _keyed(key: str, fingerprint: str) -> Outcome:

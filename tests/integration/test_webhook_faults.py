@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from inquiry_svc.catalogue import NOTICE_DELIVERIES
+from inquiry_svc.notice_metrics import NOTICE_DELIVERIES
 from inquiry_svc.notices import NoticeFilters, NoticeKind, Undelivered
 from inquiry_svc.notifying import Notifying, Pace
 from inquiry_svc.testing.running import Running, running_service

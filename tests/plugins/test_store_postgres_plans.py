@@ -19,7 +19,8 @@ from inquiry_svc.metrics import Metrics
 from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres
 from inquiry_svc_plugins.stores.postgres.connections import Role, connect_options
-from inquiry_svc_plugins.stores.postgres.store import PostgresStore, list_query
+from inquiry_svc_plugins.stores.postgres.lists import list_query
+from inquiry_svc_plugins.stores.postgres.store import PostgresStore
 from tests.servers.postgres import PostgresServer, postgres_server
 
 pytestmark = [pytest.mark.xdist_group("million"), pytest.mark.timeout(300)]

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from inquiry_svc.errors import StoreUnavailable, Unavailable
 from inquiry_svc.inquiries import CATEGORIES, Inquiry, Model, Outcome, Prediction, Route, Text, Verdict
+from inquiry_svc.notices import Notice
 from inquiry_svc.testing.samples import sample_verdict
 from inquiry_svc_plugins.stores.memory import MemoryStore
 
@@ -147,24 +148,24 @@ class FatedStore(MemoryStore):
         self._fate = fate
         self.left_behind: list[Awaitable[object]] = []
 
-    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    async def save(self, outcomes: Sequence[Outcome], notices: Sequence[Notice] = ()) -> Sequence[Outcome]:
         try:
             await self._fate.meet("store")
             if any(outcome.inquiry.body.startswith(UNWRITABLE) for outcome in outcomes):
                 raise ValueError(UNWRITABLE)
         except asyncio.CancelledError:
             if self._fate.dice.random() < 0.5:
-                self.left_behind.append(asyncio.create_task(self._save_late(outcomes)))
+                self.left_behind.append(asyncio.create_task(self._save_late(outcomes, notices)))
             raise
-        stored = await super().save(outcomes)
+        stored = await super().save(outcomes, notices)
         try:
             await self._fate.meet("store")
         except ConnectionResetError as error:
             raise StoreUnavailable("nobody knows") from error
         return stored
 
-    async def _save_late(self, outcomes: Sequence[Outcome]) -> None:
+    async def _save_late(self, outcomes: Sequence[Outcome], notices: Sequence[Notice]) -> None:
         await asyncio.sleep(self._fate.dice.choice(_LATE_S))
         if not any(outcome.inquiry.body.startswith(UNWRITABLE) for outcome in outcomes):
             self._fate.note(f"{len(outcomes)} are stored after all")
-            await super().save(outcomes)
+            await super().save(outcomes, notices)

@@ -12,14 +12,16 @@ import pytest
 from inquiry_svc.catalogue import (
     DB_CONNECTIONS,
     OWN_METRICS,
+)
+from inquiry_svc.contracts import Pool, PoolKind
+from inquiry_svc.errors import StoreUnavailable
+from inquiry_svc.metrics import Metrics
+from inquiry_svc.review_metrics import (
     REVIEW_QUEUE_AGE,
     REVIEW_QUEUE_AGE_BY_REASON,
     REVIEW_QUEUE_SIZE,
     REVIEW_QUEUE_SIZE_BY_REASON,
 )
-from inquiry_svc.contracts import Pool, PoolKind
-from inquiry_svc.errors import StoreUnavailable
-from inquiry_svc.metrics import Metrics
 from inquiry_svc.review_queue import ReviewQueue, Waiting
 from inquiry_svc.store_gauges import store_gauges_kept_current
 from inquiry_svc_plugins.stores.memory import MemoryStore

@@ -15,7 +15,7 @@ from yarl import URL
 from inquiry_svc.errors import ConfigurationError, Unavailable, Undeliverable
 from inquiry_svc.inquiries import Outcome
 from inquiry_svc.notices import Notice, NoticeKind
-from inquiry_svc.service import VERSION
+from inquiry_svc.release import VERSION
 from inquiry_svc_plugins.notifiers.webhook import WebhookSettings
 from inquiry_svc_plugins.notifiers.webhook.payload import encoded
 from inquiry_svc_plugins.notifiers.webhook.reach import is_public, public_socket

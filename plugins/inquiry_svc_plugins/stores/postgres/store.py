@@ -24,14 +24,13 @@ from inquiry_svc_plugins.stores.named_sql import read_queries
 from inquiry_svc_plugins.stores.notice_rows import NoticeRows
 from inquiry_svc_plugins.stores.outcome_rows import OutcomeRows
 from inquiry_svc_plugins.stores.postgres.connections import Connections
+from inquiry_svc_plugins.stores.postgres.lists import list_query
 from inquiry_svc_plugins.stores.postgres.notices import NoticeTable
 from inquiry_svc_plugins.stores.postgres.reviews import ReviewTable
 
 T = TypeVar("T")
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
-_SMALLEST_ID: Final = UUID(int=0)
 
 _SOME_HOURS: Final = 20
 _SOME_ROWS: Final = 10_000
@@ -308,34 +307,3 @@ def _required(found: T | None, inquiry_id: str) -> T:
     if found is None:
         raise InquiryNotFound(f"no inquiry has the id {inquiry_id}")
     return found
-
-
-def list_query(filters: Filters, after: Position | None) -> tuple[str, Sequence[Any]]:
-    """The named query led by the table whose index suits `filters` best, and its values, but the limit."""
-    bounds = [(_LAST, UUID(int=2**128 - 1))]
-    if filters.until is not None:
-        bounds.append((filters.until, _SMALLEST_ID))  # no id is smaller: all at `until` are out
-    if after is not None:
-        bounds.append((after.received_at, UUID(after.inquiry_id)))
-    before, before_id = min(bounds)
-    values = (
-        _FIRST if filters.since is None else filters.since,
-        before,
-        before_id,
-        filters.category,
-        filters.sentiment,
-        filters.urgency,
-        filters.needs_review,
-        filters.department,
-        filters.escalated,
-        None if filters.status is None else filters.status == "resolved",
-    )
-    if filters.needs_review:  # from what the fewest inquiries pass, as a rule, to what most do
-        return "list_predictions", values
-    if filters.status == "routed" or filters.department is not None:
-        return "list_routing_decisions", values
-    if filters.category is not None:
-        return "list_predictions", values
-    if filters.status == "resolved":
-        return "list_routing_decisions", values
-    return "list_newest", values
