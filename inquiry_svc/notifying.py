@@ -140,6 +140,7 @@ class _Telling:
         self._failures_in_a_row = 0
         self._rest_s = self._pace.first_rest_s
         self._rests_until = 0.0
+        self._got_through_at: datetime | None = None
 
     async def run(self) -> None:
         """Until `stop`, and then until all that was begun has ended."""
@@ -220,11 +221,15 @@ class _Telling:
         except (Exception, asyncio.CancelledError) as error:
             if told_to_stop():
                 raise
-            self._failed(error)
+            is_its_own = self._others_got_through(delivery)
+            if not is_its_own:
+                self._failed(error)
             if datetime.now(UTC) - delivery.waiting_since >= self._give_up_after:
                 self._ended(delivery, "set_aside", _reason(error))
             else:
-                self._ended(delivery, "failed", _reason(error), again_in_s=self._again_in_s(delivery, error))
+                self._ended(
+                    delivery, "failed", _reason(error), again_in_s=self._again_in_s(delivery, error, is_its_own)
+                )
         else:
             self._got_through()
             self._delay_s.observe(max(0.0, (datetime.now(UTC) - delivery.notice.created_at).total_seconds()))
@@ -273,9 +278,15 @@ class _Telling:
     def _got_through(self) -> None:
         if self._is_failing:
             logger.info("notifier %s gets through again", self.name)
+        self._got_through_at = datetime.now(UTC)
         self._failures_in_a_row = 0
         self._rest_s = self._pace.first_rest_s
         self._rests_until = 0.0
+
+    def _others_got_through(self, delivery: Delivery) -> bool:
+        """While this one has waited and failed: then it fails for itself, and none has to wait for it."""
+        at = self._got_through_at
+        return delivery.attempts > 0 and at is not None and at > delivery.waiting_since
 
     def _failed(self, error: BaseException) -> None:
         self._failures_in_a_row += 1
@@ -285,10 +296,10 @@ class _Telling:
             self._rests_until = time.monotonic() + _about(self._rest_s)
             self._rest_s = min(2 * self._rest_s, self._pace.longest_rest_s)
 
-    def _again_in_s(self, delivery: Delivery, error: BaseException) -> float:
+    def _again_in_s(self, delivery: Delivery, error: BaseException, is_its_own: bool) -> float:
         """Where nothing gets through, it is not this notice's fault: it need not wait for longer than the others."""
         own_s = min(self._pace.first_again_s * 2.0 ** min(delivery.attempts, 30), self._pace.last_again_s)
-        in_s = _about(min(own_s, self._rest_s) if self._is_failing else own_s)
+        in_s = _about(min(own_s, self._rest_s) if self._is_failing and not is_its_own else own_s)
         return max(in_s, min(error.retry_after_s, self._pace.last_again_s)) if isinstance(error, Unavailable) else in_s
 
 

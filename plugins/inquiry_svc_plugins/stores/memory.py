@@ -49,7 +49,9 @@ class MemoryStore:
             json.dumps(dict(outcome.inquiry.metadata), allow_nan=False)
         known = self._outcomes.keys() & {outcome.inquiry.inquiry_id for outcome in outcomes}
         stored = [self._keep(outcome) for outcome in outcomes]
-        self._notices.keep(each for each in notices if each.inquiry_id in self._outcomes.keys() - known)
+        self._notices.keep(
+            each for each in notices if each.inquiry_id in self._outcomes and each.inquiry_id not in known
+        )
         return stored
 
     async def get(self, inquiry_id: str) -> Outcome | None:
