@@ -14,6 +14,8 @@ import secrets
 from typing import Final
 
 PLACES: Final = 10_000
+SENDER: Final = "sender "
+"""What the name of a sender's window begins with. No key's name and no address has a space."""
 MAX_COUNT: Final = 2**31 - 1
 _PLACE_BYTES: Final = 64
 """A line of the processor's cache, and room for a semaphore on any system: 16 to 32 bytes."""

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from inquiry_svc.errors import ConfigurationError
+
+_AGAIN_AFTER_S: Final = 60.0
+"""Where it can't be rotated: no folder to write in, say."""
 
 
 class LogFile:
@@ -20,6 +25,7 @@ class LogFile:
         self._path = path
         self._max_bytes = max_bytes
         self._count = count
+        self._rotates_from = 0.0
         try:
             self._file = _appending(path)
         except OSError as error:
@@ -28,11 +34,14 @@ class LogFile:
             ) from error
 
     def write(self, line: str) -> None:
-        """Raises `OSError`: the line is lost then, or a part of it."""
-        if not self._is_current():
-            self._open_anew()
-        elif os.fstat(self._file).st_size >= self._max_bytes:
-            self._rotate()
+        """Raises `OSError`: the line is lost then, or a part of it. One that can't be rotated grows on."""
+        with suppress(OSError):
+            if not self._is_current():
+                self._open_anew()
+            elif os.fstat(self._file).st_size >= self._max_bytes and time.monotonic() >= self._rotates_from:
+                self._rotates_from = time.monotonic() + _AGAIN_AFTER_S
+                self._rotate()
+                self._rotates_from = 0.0
         os.write(self._file, line.encode(errors="backslashreplace"))
 
     def close(self) -> None:
@@ -49,15 +58,25 @@ class LogFile:
         os.close(old)
 
     def _rotate(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # whoever had it before has rotated: given back with the file
-        if self._is_current():
-            names = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, self._count))]
-            for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
-                with suppress(FileNotFoundError):
-                    newer.rename(older)
-            if len(names) == 1:
-                self._path.unlink()
-        self._open_anew()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another does it now
+        try:
+            if self._is_current():  # whoever had the lock before has not done it
+                self._rename()
+            self._open_anew()
+        except OSError:
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # else it is given back with the file
+            raise
+
+    def _rename(self) -> None:
+        names = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, self._count))]
+        for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
+            with suppress(FileNotFoundError):
+                newer.rename(older)
+        if len(names) == 1:
+            self._path.unlink()
 
 
 def _appending(path: Path) -> int:

@@ -117,7 +117,7 @@ class Predictor:
                 raise ValueError(f"the cache gave {len(values)} values for {len(keys)} keys")
         except (Exception, asyncio.CancelledError) as error:
             if told_to_stop():
-                raise
+                raise asyncio.CancelledError from error
             self._lookups["error"].inc(len(keys))
             self._note_cache("reading", error)
             return {}
@@ -147,7 +147,7 @@ class Predictor:
                 await cache.put_many(values)
         except (Exception, asyncio.CancelledError) as error:
             if told_to_stop():
-                raise
+                raise asyncio.CancelledError from error
             self._note_cache("writing", error)
         else:
             self._note_cache("writing", None)

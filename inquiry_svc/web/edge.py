@@ -82,7 +82,6 @@ class Edge:
             status = response.status
             return response
         finally:
-            self._receipts.end(protocol)
             self.end(request.method, _endpoint(request), status, started, _key_of(request), request_id)
             action = self.audited.get(request.match_info.route)
             if action is not None:
@@ -118,7 +117,7 @@ class Edge:
 
     def count_unread(self, status: int) -> None:
         """It was answered so, and was nothing that can be read as a request."""
-        self._measure("other", UNMATCHED, status, 0.0)
+        self._series_of("other", UNMATCHED, status)[0].inc()
 
     def _measure(self, method: str, endpoint: str, status: int, duration_s: float) -> None:
         self._answered.put((method, endpoint, status, duration_s))

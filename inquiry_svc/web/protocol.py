@@ -144,6 +144,7 @@ class HttpProtocol(web.RequestHandler):
         if self._left:
             self._lane = None
         self._left = None
+        self._receipt.waiting_for = "request"
         return finished
 
     # The lane

@@ -32,7 +32,7 @@ Wait = Literal["first_byte", "header", "answer", "request"]
 class Receipt:
     """One connection: what is waited for, and since when on the loop's clock. Its protocol keeps it up to date."""
 
-    __slots__ = ("_transport", "place", "since", "unread_since", "waiting_for")
+    __slots__ = ("_transport", "_unread_bytes", "place", "since", "unread_since", "waiting_for")
 
     def __init__(self, transport: asyncio.WriteTransport, now: float) -> None:
         self._transport = transport
@@ -40,17 +40,20 @@ class Receipt:
         """Its first request; the rest of a head; our answer; the next request."""
         self.since = now
         self.unread_since: float | None = None
-        """Of what was answered, more is not read than the system keeps for the client. Its protocol knows where it is
-        much; for the rest it is looked at."""
+        """Of what was answered, more is not read than the system keeps for the client, and none of it was since then.
+        Its protocol knows where it is much; for the rest it is looked at."""
+        self._unread_bytes = 0
         self.place: str | None = None
         """Its address, where those are counted."""
 
     def look(self, now: float) -> None:
-        """Is there an answer that waits to be read? While one is being written that is no news."""
-        if not self._transport.get_write_buffer_size():
+        """Is there an answer that waits to be read, and nobody reads it? While one is being written that is no news."""
+        unread_bytes = self._transport.get_write_buffer_size()
+        if not unread_bytes:
             self.unread_since = None
-        elif self.unread_since is None and self.waiting_for != "answer":
+        elif unread_bytes < self._unread_bytes or (self.unread_since is None and self.waiting_for != "answer"):
             self.unread_since = now
+        self._unread_bytes = unread_bytes
 
     def close(self) -> None:
         if self.unread_since is not None:
@@ -61,7 +64,7 @@ class Receipt:
 
 
 class Receipts:
-    """Every open connection. Its protocol tells of what comes on it, the edge when a request begins and ends there."""
+    """Every open connection. Its protocol tells of what comes and goes on it, the edge when a request begins there."""
 
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self._limits_s: dict[str, float] = {
@@ -105,11 +108,6 @@ class Receipts:
         receipt = self._open.get(protocol)
         if receipt is not None:
             receipt.waiting_for = "answer"
-
-    def end(self, protocol: asyncio.BaseProtocol) -> None:
-        receipt = self._open.get(protocol)
-        if receipt is not None:
-            receipt.waiting_for = "request"
 
     def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Close what is overdue while open."""

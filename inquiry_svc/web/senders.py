@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from inquiry_svc.allowances import SENDER
 from inquiry_svc.catalogue import HTTP_REFUSED
 from inquiry_svc.metrics import Metrics
 from inquiry_svc.rate_limits import RateLimits, SharedWindows
@@ -32,8 +33,7 @@ class Senders:
     async def admit(self, sender_email: str) -> None:
         """One more submit. Raises `Refusal`."""
         address = sender_email.lower().encode(errors="surrogatepass")
-        # No key's name and no address has a space.
-        quota = await self._limits.count(f"sender {blake2b(address, digest_size=16, key=self._secret).hexdigest()}")
+        quota = await self._limits.count(SENDER + blake2b(address, digest_size=16, key=self._secret).hexdigest())
         if quota.remaining < 0:
             self._refused.inc()
             detail = (

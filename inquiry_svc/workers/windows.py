@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from inquiry_svc.allowances import PLACES, Allowances
+from inquiry_svc.allowances import PLACES, SENDER, Allowances
 
 _GRACE_S: Final = 2.0
 """A place is not another caller's yet: a worker may have looked at the clock just before the window's end."""
+
+_FOR_CALLERS: Final = PLACES // 2
+"""Of the places: those that no sender's window takes, of which one caller may begin any number."""
 
 _PAUSE_S: Final = 1.0
 """To tidy up takes milliseconds, which callers without end shall not cost for each."""
@@ -40,7 +43,7 @@ class Windows:
             self._over.append(self._begun.pop(caller))
         if not self._free and now >= self._tidied_at + _PAUSE_S:
             self._tidy(now)
-        if not self._free:
+        if not self._free or (caller.startswith(SENDER) and len(self._free) <= _FOR_CALLERS):
             return None
         place = self._free.pop()
         self._allowances.set(place, requests)

@@ -31,6 +31,7 @@ from inquiry_svc.service import Service
 from inquiry_svc.testing.providers import FunctionClassifier, Offering
 from inquiry_svc.testing.running import Running, running_service
 from inquiry_svc.testing.samples import sample_verdict
+from inquiry_svc.web import protocol
 from inquiry_svc.web.protocol import HttpProtocol
 from tests.api_keys import with_keys, written_keys
 
@@ -107,13 +108,14 @@ class Read:
 
 @contextmanager
 def reading() -> Iterator[Read]:
+    """However long a piece takes."""
     read, received = Read(), HttpProtocol.data_received
 
     def receive(self: HttpProtocol, data: bytes) -> None:
         read.times, read.bytes = read.times + 1, read.bytes + len(data)
         received(self, data)
 
-    with patch.object(HttpProtocol, "data_received", receive):
+    with patch.object(HttpProtocol, "data_received", receive), patch.object(protocol, "_REST_WITHIN_S", 30):
         yield read
 
 

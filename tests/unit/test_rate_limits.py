@@ -120,6 +120,15 @@ async def test_without_memory_to_share_nobody_is_asked(allowances: Allowances) -
     assert [await left(limits, "a"), await left(limits, "a"), shared.asked] == [0, -1, []]
 
 
+def test_senders_leave_places_to_callers(allowances: Allowances, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inquiry_svc.workers.windows.PLACES", 4)
+    monkeypatch.setattr("inquiry_svc.workers.windows._FOR_CALLERS", 2)
+    windows = Windows(allowances)
+    senders = [windows.window(f"sender {number}", 5, 60) for number in range(3)]
+    assert [sender is not None for sender in senders] == [True, True, False]
+    assert all(windows.window(caller, 5, 60) for caller in "ab")
+
+
 def test_places_are_given_once_and_again_only_when_nobody_can_still_count_there(
     allowances: Allowances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
