@@ -14,7 +14,7 @@ import pytest
 from inquiry_svc.contracts import Filters, Store
 from inquiry_svc.errors import InquiryNotFound
 from inquiry_svc.inquiries import Feedback, IdempotencyKey, Outcome
-from inquiry_svc.notices import Notice, NoticeFilters, Settled
+from inquiry_svc.notices import Notice, NoticeFilters, NoticeKind, Settled
 from inquiry_svc.review_queue import Claim
 from inquiry_svc.testing.outcomes import count, random_outcomes
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
@@ -95,10 +95,7 @@ class ErasingContract:
 
     async def test_nobody_is_told_of_what_is_erased(self, store: Store) -> None:
         first, second = sample_outcome(), sample_outcome()
-        told = [
-            Notice(sample_inquiry().inquiry_id, "desk", "triaged", each.inquiry.inquiry_id, NOON)
-            for each in (first, second)
-        ]
+        told = [_notice("triaged", each.inquiry.inquiry_id) for each in (first, second)]
         await store.save([first, second], told)
         [held] = await store.claim_notices("desk", now=NOON, until=_CLAIM.until, limit=1)
         await store.erase([held.notice.inquiry_id])
@@ -118,7 +115,7 @@ class ErasingContract:
         async with asyncio.timeout(20):
             done = await asyncio.gather(
                 *(store.add_feedback(each, _FEEDBACK) for each in reversed(ids)),
-                *(store.resolve(each, NOON) for each in ids),
+                *(store.resolve(each, NOON, notices=[_notice("resolved", each)]) for each in ids),
                 *(store.claim_reviews(_CLAIM, now=NOON, limit=9) for _ in range(5)),
                 *(store.erase(ids[start : start + 10]) for start in range(0, 40, 10)),
                 *(store.save(outcomes[start : start + 8]) for start in range(0, 16, 8)),
@@ -141,6 +138,10 @@ async def of_many_who_erase_one_at_once_one_is_given_it(one: Store, other: Store
     assert sorted(map(list, await asyncio.gather(*erasing)))[-2:] == [[], [outcome.inquiry.inquiry_id]]
     for store in (one, other):
         assert await stored(store) == [kept]
+
+
+def _notice(kind: NoticeKind, inquiry_id: str) -> Notice:
+    return Notice(sample_inquiry().inquiry_id, "desk", kind, inquiry_id, NOON)
 
 
 async def stored(store: Store) -> Sequence[Outcome]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import aiohttp
+
 from tests.alive.faults import FAULTS, STACKS, TRUE_OF_THE_MACHINE, Fault
 from tests.alive.hurrying import FACTOR, seconds, shipped
 from tests.alive.stack import Stack, running_stack
@@ -140,12 +142,15 @@ async def live_through(
     with TemporaryDirectory(prefix="inquiry-svc-alive-") as name:
         async with AsyncExitStack() as opened:
             async with starting:
-                stack = await opened.enter_async_context(running_stack(Path(name), settings))
+                try:
+                    stack = await opened.enter_async_context(running_stack(Path(name), settings))
+                except Exception as error:  # a port that another took, say
+                    raise HeldUp(f"the stack did not start: {error!r}") from error
             try:
                 await _told(stack, "FIRING", "Watchdog")
                 await until(lambda: _is_calm(stack), "all is calm")
                 episodes = await _live_through(faults, stack, say)
-            except AssertionError as error:
+            except (AssertionError, TimeoutError, aiohttp.ClientError) as error:
                 error.add_note(f"fires: {await stack.firing()}")
                 error.add_note(f"answers: {stack.traffic.statuses}; told: {stack.inbox.messages}")
                 if (pause_s := await _pause_s(faults, stack)) > LONGEST_PAUSE_S:

@@ -11,6 +11,7 @@ import pytest
 from inquiry_svc.contracts import Host
 from inquiry_svc.inquiries import Feedback, IdempotencyKey
 from inquiry_svc.metrics import Metrics
+from inquiry_svc.notices import Notice, NoticeFilters
 from inquiry_svc.testing.samples import NOON, sample_inquiry, sample_outcome, sample_prediction
 from inquiry_svc_plugins.stores.postgres import PostgresSettings, open_postgres
 from inquiry_svc_plugins.stores.postgres.store import PostgresStore
@@ -67,6 +68,10 @@ async def test_what_is_erased_while_it_is_saved_again_is_saved(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome, other = sample_outcome(), sample_outcome()
+    told = [
+        Notice(sample_inquiry().inquiry_id, "desk", "triaged", each.inquiry.inquiry_id, NOON)
+        for each in (other, outcome)
+    ]
     with server.database("again") as url:
         async with open_postgres(PostgresSettings(url), Host(Path(), Metrics())) as store:
             assert isinstance(store, PostgresStore)
@@ -79,5 +84,6 @@ async def test_what_is_erased_while_it_is_saved_again_is_saved(
                 return await read(connection, earlier)
 
             monkeypatch.setattr(store, "_stored", erased_just_before)
-            assert list(await store.save([other, outcome])) == [other, outcome]
+            assert list(await store.save([other, outcome], told)) == [other, outcome]
             assert await store.get(outcome.inquiry.inquiry_id) == outcome
+            assert [each.notice for each in await store.notices(NoticeFilters(), limit=9)] == told

@@ -142,7 +142,7 @@ async def writing(url: str) -> AsyncIterator[list[str]]:
 
 async def until_an_index_waits(server: PostgresServer) -> int:
     """For a transaction to end; the process of the server that makes it."""
-    waits = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%INDEX CONC%' AND wait_event = 'virtualxid'"
+    waits = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%CREATE INDEX CONC%' AND wait_event = 'virtualxid'"
     async with asyncio.timeout(30):
         while not (found := await asyncio.to_thread(server.sql, waits, "test")):  # noqa: ASYNC110 (the server tells)
             await asyncio.sleep(0.02)

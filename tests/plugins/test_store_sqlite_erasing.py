@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -147,6 +148,41 @@ async def test_while_somebody_reads_the_log_holds_it_and_is_emptied_soon_afterwa
             await store.count_hours()
             assert found(tmp_path, everything) == set()
             assert await store.get(late.inquiry.inquiry_id) == late
+
+
+async def test_the_log_is_emptied_where_nobody_waits_for_the_erasing_any_more(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as store:
+        assert isinstance(store, SqliteStore)
+        await store.count_hours()
+        _, everything = await kept(store, 20)
+        erasing_all = asyncio.create_task(store.erase([each.inquiry_id for each in everything]))
+        while not store._erasing._log_may_hold_some:  # noqa: ASYNC110 (a thread tells)
+            await asyncio.sleep(0)
+        erasing_all.cancel()
+        await store.check()  # behind it
+        assert await store.get(everything[0].inquiry_id) is None
+        await store.count_hours()
+        assert found(tmp_path, everything) == set()
+
+
+async def test_what_a_killed_process_left_in_the_log_is_emptied_by_the_next(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as killed:
+        assert isinstance(killed, SqliteStore)
+        _, everything = await kept(killed, 20)
+        with closing(sqlite3.connect(tmp_path / "inquiries.sqlite3", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM inquiries").fetchone()
+            await killed.erase([each.inquiry_id for each in everything])
+            reader.execute("COMMIT")
+        assert found(tmp_path, everything)
+        async with open_store() as store:
+            assert isinstance(store, SqliteStore)
+            await store.count_hours()
+            assert found(tmp_path, everything) == set()
 
 
 async def test_closing_waits_for_a_reader_and_says_so_where_one_never_ends(

@@ -147,6 +147,13 @@ SELECT FROM predictions WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY inquiry_id 
 -- In the order in which they are claimed.
 SELECT FROM reviews WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY turn_at, inquiry_id FOR UPDATE
 
+-- name: lock_routing_to_erase
+-- Whoever resolves has locked its row and may yet keep a notice, which refers to the inquiry.
+SELECT FROM routing_decisions WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY inquiry_id FOR UPDATE
+
+-- name: lock_notices_to_erase
+SELECT FROM notices WHERE inquiry_id = ANY ($1::uuid[]) ORDER BY nth FOR UPDATE
+
 -- name: erase
 -- With all that refers to them.
 DELETE FROM inquiries WHERE inquiry_id = ANY ($1::uuid[]) RETURNING inquiry_id

@@ -85,7 +85,7 @@ class PostgresStore:
                 for outcome in outcomes
             ]
         except KeyError:  # what was found stored was erased before it was read
-            return await self.save(outcomes)
+            return await self.save(outcomes, notices)
 
     async def get(self, inquiry_id: str) -> Outcome | None:
         known_id = _id(inquiry_id)
@@ -140,6 +140,8 @@ class PostgresStore:
             async with connection.transaction():
                 await connection.execute(self._queries["lock_to_erase"], known_ids)
                 await connection.execute(self._queries["lock_reviews_to_erase"], known_ids)
+                await connection.execute(self._queries["lock_routing_to_erase"], known_ids)
+                await connection.execute(self._queries["lock_notices_to_erase"], known_ids)
                 rows = await connection.fetch(self._queries["erase"], known_ids)
                 erased.update(str(row[0]) for row in rows)  # by now: the commit may succeed and its answer be lost
 

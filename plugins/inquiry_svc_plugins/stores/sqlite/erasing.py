@@ -23,8 +23,8 @@ from inquiry_svc_plugins.stores.sqlite.connections import Connections
 logger = logging.getLogger(__name__)
 
 _AGAIN_AFTER_S: Final = 0.005
-_LAST_CHANCE_S: Final = 30.0
-"""On closing: longer than a backup of a million inquiries reads."""
+_LAST_CHANCE_S: Final = 1.0
+"""On closing: a service must end soon. Who opens the file next tries again."""
 
 
 @contextmanager
@@ -41,16 +41,18 @@ class Erasing:
     def __init__(self, query: str, writer: Connections) -> None:
         self._query = query
         self._writer = writer
-        self._log_holds_some = False
+        self._erased = False
+        self._log_may_hold_some = True
+        """Whoever had the file open before may have been killed."""
 
     def erase(self, connection: sqlite3.Connection, inquiry_ids: Sequence[str]) -> Sequence[str]:
         """In a transaction, inside `cascading`. The ids of those that were there."""
+        self._erased = self._log_may_hold_some = True  # by now: it is committed even where nobody waits for it any more
         return [row[0] for row in connection.execute(self._query, (to_json(list(inquiry_ids)),)).fetchall()]
 
-    async def empty_log(self, *, within_s: float, erased: bool = False) -> None:
-        """Where something was `erased`, now or before, and is in the log still. Others may write in between."""
-        self._log_holds_some |= erased
-        if not self._log_holds_some:
+    async def empty_log(self, *, within_s: float) -> None:
+        """Where it may hold what was erased. Others may write in between."""
+        if not self._log_may_hold_some:
             return
         give_up_at = time.monotonic() + within_s
         while not await self._emptied() and time.monotonic() < give_up_at:  # noqa: ASYNC110 (nobody tells)
@@ -58,17 +60,17 @@ class Erasing:
 
     async def close(self) -> None:
         """Before the writer is closed."""
-        await self.empty_log(within_s=_LAST_CHANCE_S)
-        if self._log_holds_some:
+        await self.empty_log(within_s=_LAST_CHANCE_S if self._erased else 0)
+        if self._erased and self._log_may_hold_some:
             logger.warning("the write-ahead log of the sqlite store holds what was erased while somebody reads it")
 
     async def _emptied(self) -> bool:
         with suppress(StoreUnavailable):  # a full disk, say: what is erased stays so
-            self._log_holds_some = not await self._writer.run(_is_emptied)
-        return not self._log_holds_some
+            await self._writer.run(self._empty)
+        return not self._log_may_hold_some
 
-
-def _is_emptied(connection: sqlite3.Connection) -> bool:
-    """Whether the log is empty now and all of it in the database file."""
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    return not busy
+    def _empty(self, connection: sqlite3.Connection) -> None:
+        """Have all of the log in the database file, unless somebody reads it."""
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:
+            self._log_may_hold_some = False
