@@ -127,7 +127,7 @@ class StoreContract(ReviewQueueContract, NoticeContract, UndeliveredContract, Er
         assert await store.get(second.inquiry.inquiry_id) is None
         assert await store.get(first.inquiry.inquiry_id) == resolved
 
-    async def test_of_two_outcomes_of_one_batch_with_one_key_the_first_isstored(self, store: Store) -> None:
+    async def test_of_two_outcomes_of_one_batch_with_one_key_the_first_is_stored(self, store: Store) -> None:
         first, second, plain = _keyed("k-1", "one"), _keyed("k-1", "two"), sample_outcome()
         assert list(await store.save([first, plain, second])) == [first, plain, first]
         assert await _ids(store) == {first.inquiry.inquiry_id, plain.inquiry.inquiry_id}

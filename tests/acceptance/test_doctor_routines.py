@@ -244,7 +244,7 @@ def backup(site: Site) -> Path:
 
 def test_a_new_backup_is_well_and_read_in_full_once_a_month(site: Site, backup: Path) -> None:
     found = backup_findings(site, f"{site.folder}/inquiries-*.sqlite3")
-    tables = ("inquiries", "predictions", "routing_decisions", "feedback", "reviews", "idempotency_keys")
+    tables = ("inquiries", "predictions", "routing_decisions", "feedback", "reviews", "notices", "idempotency_keys")
     assert found == {
         "backup": ("ok", f"the newest backup, {backup}, is 0.0 h old"),
         "restorable backup": ("ok", f"{backup} is whole: {', '.join(f'0 {table}' for table in tables)}"),

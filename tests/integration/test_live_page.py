@@ -19,7 +19,7 @@ from inquiry_svc.live.history import History
 from inquiry_svc.live.panels import load_dashboards
 from inquiry_svc.live.site import open_site
 from inquiry_svc.testing.exporters import samples_of
-from inquiry_svc.testing.providers import FunctionClassifier, Offering
+from inquiry_svc.testing.providers import FunctionClassifier, FunctionNotifier, Offering
 from inquiry_svc.testing.running import Running, running_service
 from tests.model_folders import have_a_shadow
 
@@ -36,10 +36,12 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     settings = {
         "classifier.provider": "given",
         "cache.provider": "memory",
+        "notifiers.providers": ["given"],
         "review.audit_share": 1.0,
         "server.data_dir": str(tmp_path),
     }
-    async with running_service(settings, plugins=[Offering(classifier=FunctionClassifier())]) as running:
+    offered = Offering(classifier=FunctionClassifier(), notifier=FunctionNotifier())
+    async with running_service(settings, plugins=[offered]) as running:
         yield running
 
 

@@ -104,7 +104,9 @@ WRITES: Final[dict[str, tuple[str, Sequence[Any]]]] = {
     "wait to erase": ("lock_to_erase", ([HELD, FREE],)),
     "wait for reviews to erase": ("lock_reviews_to_erase", ([HELD, FREE],)),
     "erase": ("erase", ([HELD, FREE],)),
-    "decide": ("add_feedback_as_review", (UUID(int=1), FREE, "hr", None, None, "Ana", NOW)),
+    "wait for who resolves to erase": ("lock_routing_to_erase", ([HELD, FREE],)),
+    "wait for notices to erase": ("lock_notices_to_erase", ([HELD, FREE],)),
+    "decide": ("add_feedback_as_review", (UUID(int=1), FREE, "hr", None, None, "Ana", NOW, *[[]] * 5)),
 }
 
 

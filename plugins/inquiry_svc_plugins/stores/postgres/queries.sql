@@ -515,6 +515,3 @@ FROM (
 
 -- name: write_check
 UPDATE write_checks SET writes = writes + 1
-
--- name: read_check
-SELECT writes FROM write_checks

@@ -229,9 +229,11 @@ class PostgresStore:
         return {"writer": self._writers.pool(), "reader": self._readers.pool()}
 
     async def check(self) -> None:
-        """Commits one small row: only that finds a full disk, or a server that can be read but not written."""
+        """Commits one small row: that finds a server that can be read but not written.
+
+        Those that read may all be busy: then lists take longer, and inquiries are stored as ever.
+        """
         await self._writers.run(lambda connection: connection.execute(self._queries["write_check"]))
-        await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]))
 
     async def _count_some_hours(self, after: datetime, connection: Any) -> tuple[datetime, bool]:
         """Of those that changed, some from `after` on. The last of them, and whether there may be more.

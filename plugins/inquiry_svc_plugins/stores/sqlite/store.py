@@ -168,9 +168,8 @@ class SqliteStore:
         return {"reader": self._readers.pool()}
 
     async def check(self) -> None:
-        """Commits one small row: only that finds a full disk."""
+        """Commits one small row: only that finds a full disk. Those that read may all be busy."""
         await self._write(lambda connection: connection.execute(self._queries["write_check"]))
-        await self._readers.run(lambda connection: connection.execute(self._queries["read_check"]).fetchone())
 
     async def close(self) -> None:
         """Wait for what is being written. The writer closes last, which folds the write-ahead log into the file."""
