@@ -94,4 +94,5 @@ async def test_a_sender_that_hangs_holds_up_the_others_for_seconds_only(tmp_path
             os.kill(service.workers()[0], signal.SIGCONT)
             service.signal(signal.SIGTERM)
             assert await service.exit_code(within_s=20) == 0
-        assert statsd.known[STORED] == 20
+        # Twice where it was stopped just after it had sent and before it said so: then another sends that again.
+        assert statsd.known[STORED] in (20, 40)
