@@ -18,7 +18,6 @@ import pytest
 from aiohttp import web
 
 from inquiry_svc.catalogue import (
-    HTTP_CONNECTIONS_ACTIVE,
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS,
     HTTP_REQUESTS_ACTIVE,
@@ -95,6 +94,8 @@ class Read:
 
     def __init__(self) -> None:
         self.times = self.bytes = 0
+        self.by: HttpProtocol | None = None
+        """The connection on which something came last."""
         self._sent = 0
 
     async def sent(self, client: Client, raw: bytes) -> None:
@@ -112,7 +113,7 @@ def reading() -> Iterator[Read]:
     read, received = Read(), HttpProtocol.data_received
 
     def receive(self: HttpProtocol, data: bytes) -> None:
-        read.times, read.bytes = read.times + 1, read.bytes + len(data)
+        read.times, read.bytes, read.by = read.times + 1, read.bytes + len(data), self
         received(self, data)
 
     with patch.object(HttpProtocol, "data_received", receive), patch.object(protocol, "_REST_WITHIN_S", 30):
@@ -268,13 +269,16 @@ async def test_a_body_that_does_not_come_has_its_deadline(plainly: list[bytes]) 
 
 
 async def test_who_leaves_before_the_body_was_whole_leaves_nothing_behind(running: Running) -> None:
-    active = running.service.metrics.series(HTTP_CONNECTIONS_ACTIVE)
     with reading() as read:
         async with connected(running) as client:
             await read.sent(client, request(SUBMIT, BODY)[:-5])
+            assert read.by is not None
+            coming = read.by._coming
+            assert coming is not None
         async with asyncio.timeout(10):
-            while active.value:  # noqa: ASYNC110 (swept twice a second)
-                await asyncio.sleep(0.01)
+            while not coming.giving_up.cancelled():  # noqa: ASYNC110 (nothing tells)
+                await asyncio.sleep(0)
+        assert read.by._coming is None
     assert running.service.metrics.series(HTTP_REQUESTS_ACTIVE).value == 0
 
 

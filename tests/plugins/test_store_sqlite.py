@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -52,6 +53,19 @@ class TestReadingSqlite(ReadingContract):
     @pytest.fixture
     def open_to_read(self, tmp_path: Path) -> OpenStore:
         return lambda: open_to_read(SqliteSettings(), Host(tmp_path, Metrics()))
+
+
+async def test_a_store_works_while_all_that_read_are_busy(tmp_path: Path) -> None:
+    over = threading.Event()
+    async with opener(tmp_path, readers=2)() as store:
+        assert isinstance(store, SqliteStore)
+        reading = [asyncio.create_task(store._readers.run(lambda connection: over.wait(30))) for _ in range(2)]
+        while store.pools()["reader"].idle:  # noqa: ASYNC110 (threads tell nobody)
+            await asyncio.sleep(0)
+        await store.check()
+        assert not any(each.done() for each in reading)
+        over.set()
+        await asyncio.gather(*reading)
 
 
 @pytest.mark.parametrize("schema", [0, 99])
