@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from inquiry_svc.catalogue import (
-    DB_CONNECTIONS,
-)
+from inquiry_svc.catalogue import DB_CONNECTIONS
 from inquiry_svc.contracts import Store
 from inquiry_svc.inquiries import REVIEW_REASONS
 from inquiry_svc.metrics import Metrics

@@ -38,7 +38,7 @@ def erase(
 ) -> None:
     """Erase inquiries from the chosen store, for ever, with all that belongs to them, while the service serves.
 
-    Says how many there are, and asks. Ended half-way, it has erased what it says: run it again for the rest.
+    Says how many there are, and asks. Ended half-way, it has erased at least what it says: run it again for the rest.
 
     inquiry-svc erase --older-than 365d --yes
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,25 +129,31 @@ def everywhere(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
+@contextmanager
+def somebody_reads(folder: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(folder / "inquiries.sqlite3", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM inquiries").fetchone()
+        yield
+        reader.execute("COMMIT")
+
+
 async def test_while_somebody_reads_the_log_holds_it_and_is_emptied_soon_afterwards(
     open_store: OpenStore, tmp_path: Path
 ) -> None:
     async with open_store() as store:
         assert isinstance(store, SqliteStore)
         _, everything = await kept(store, 20)
-        with closing(sqlite3.connect(tmp_path / "inquiries.sqlite3", isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM inquiries").fetchone()
+        with somebody_reads(tmp_path):
             assert len(await store.erase([each.inquiry_id for each in everything])) == 20
             assert found(tmp_path, everything), "the log can't be emptied"
             late = sample_outcome()
             assert list(await store.save([late])) == [late], "nobody waits"
             await store.count_hours()
             assert found(tmp_path, everything)
-            reader.execute("COMMIT")
-            await store.count_hours()
-            assert found(tmp_path, everything) == set()
-            assert await store.get(late.inquiry.inquiry_id) == late
+        await store.count_hours()
+        assert found(tmp_path, everything) == set()
+        assert await store.get(late.inquiry.inquiry_id) == late
 
 
 async def test_the_log_is_emptied_where_nobody_waits_for_the_erasing_any_more(
@@ -173,11 +179,8 @@ async def test_what_a_killed_process_left_in_the_log_is_emptied_by_the_next(
     async with open_store() as killed:
         assert isinstance(killed, SqliteStore)
         _, everything = await kept(killed, 20)
-        with closing(sqlite3.connect(tmp_path / "inquiries.sqlite3", isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM inquiries").fetchone()
+        with somebody_reads(tmp_path):
             await killed.erase([each.inquiry_id for each in everything])
-            reader.execute("COMMIT")
         assert found(tmp_path, everything)
         async with open_store() as store:
             assert isinstance(store, SqliteStore)
@@ -191,19 +194,14 @@ async def test_closing_waits_for_a_reader_and_says_so_where_one_never_ends(
     monkeypatch.setattr(erasing, "_LAST_CHANCE_S", 0.1)
     async with open_store() as service:
         _, everything = await kept(service, 3)
-        with closing(sqlite3.connect(tmp_path / "inquiries.sqlite3", isolation_level=None)) as reader:
+        with somebody_reads(tmp_path):
             async with open_store() as store:
-                reader.execute("BEGIN")
-                reader.execute("SELECT count(*) FROM inquiries").fetchone()
                 await store.erase([each.inquiry_id for each in everything])
             assert "holds what was erased while somebody reads it" in caplog.text
-            reader.execute("COMMIT")
-            caplog.clear()
-            async with open_store() as store:
-                _, more = await kept(store, 3)
-                reader.execute("BEGIN")
-                reader.execute("SELECT count(*) FROM inquiries").fetchone()
+        caplog.clear()
+        async with open_store() as store:
+            _, more = await kept(store, 3)
+            with somebody_reads(tmp_path):
                 await store.erase([each.inquiry_id for each in more])
-                reader.execute("COMMIT")
-            assert caplog.text == ""
-            assert found(tmp_path, everything + more) == set()
+        assert caplog.text == ""
+        assert found(tmp_path, everything + more) == set()
