@@ -217,6 +217,27 @@ async def test_who_reads_slowly_but_on_and_on_is_served_to_the_end() -> None:
         writer.close()
 
 
+async def test_who_asks_again_while_an_answer_is_still_being_read_is_not_taken_for_slow() -> None:
+    """The clock of the next head begins when the answer before it is written."""
+    answers = 60
+    async with running_service({**SETTINGS, "server.unread_timeout_s": 30.0}) as running:
+        reader, writer = await _who_reads_little(running)
+        writer.write(LONG_ANSWER * answers)
+        started = time.monotonic()
+        async with asyncio.timeout(60):
+            for number in range(answers + 1):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+                if not number:
+                    await asyncio.sleep(0.1)  # the server is held up writing
+                    writer.write(REQUEST)
+                    await asyncio.sleep(LIMIT_S + 0.6)  # longer than the limit and a sweep
+                await reader.readexactly(length)
+        assert time.monotonic() - started > LIMIT_S
+        assert _expired(running, "header") == 0
+        writer.close()
+
+
 async def test_an_address_has_so_many_connections_and_another_when_one_is_closed() -> None:
     async with running_service({"server.connections_per_address": 3}) as running:
         refused = running.service.metrics.series(HTTP_CONNECTIONS_REFUSED)
