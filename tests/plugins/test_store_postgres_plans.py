@@ -116,6 +116,21 @@ async def test_no_query_goes_through_a_whole_table(what: str, million: PostgresS
     require_no_whole_table(what, explained)
 
 
+PARALLEL: Final = {
+    "parallel_setup_cost": "0",
+    "parallel_tuple_cost": "0",
+    "min_parallel_table_scan_size": "0",
+    "min_parallel_index_scan_size": "0",
+}
+"""As if it cost nothing, which among ten million inquiries PostgreSQL thinks by itself."""
+
+
+@pytest.mark.parametrize("what", ["urgency", "escalated"])
+async def test_no_query_waits_for_other_processes_to_start(what: str, million: PostgresServer) -> None:
+    explained = await explain(million, *QUERIES[what], role="reader", **PARALLEL)
+    assert not any("Workers Planned" in node for node in nodes(explained["Plan"])), json.dumps(explained, indent=1)
+
+
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("what", WRITES)
 async def test_no_write_goes_through_a_whole_table(what: str, plan: str, million: PostgresServer) -> None:
