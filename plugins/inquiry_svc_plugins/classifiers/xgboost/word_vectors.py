@@ -1,6 +1,6 @@
 """Vectors of words, from which a training learns what a vocabulary says: see `meanings.py`.
 
-`vectors.npz` holds some 23,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
+`vectors.npz` holds some 25,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
 transformer says of each word alone. Only trainings read it.
 
 A text's vector is the mean of its words' vectors; common words count for less (smooth inverse frequency: Arora, Liang
