@@ -1,6 +1,7 @@
 """The benchmarks in short form, in three minutes: whether they still run, and about where we are.
 
-Not how cost grows, which has no short form, nor the instructions, which `make soak` counts.
+Not how cost grows, nor what models that are swapped cost beside a load, which have no short form; nor the instructions,
+which `make soak` counts. Of the peers those on uvicorn: the model servers take longer to start than all else here.
 
 The figures are too short to quote: they are printed, and `results/` stays as it was.
 """
@@ -27,10 +28,9 @@ BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "benchmarks.tracing_cost": ("--rounds", "2", "--seconds", "0.5"),
     "benchmarks.footprint": ("--starts", "1", "--seconds", "1"),
     "benchmarks.overload": ("--rounds", "1", "--seconds", "1", "--loads", "2"),
-    "benchmarks.models": ("--rounds", "2", "--seconds", "1"),
     "benchmarks.lateness": ("--swaps", "2", "xgboost"),
     "benchmarks.scoring": ("--lines", "2000", "--rounds", "1"),
-    "benchmarks.peers": ("--repeats", "1", "--seconds", "1", "--connections", "64"),
+    "benchmarks.peers": ("--repeats", "1", "--seconds", "1", "--connections", "64", "--only", "uvicorn"),
 }
 
 
