@@ -101,9 +101,8 @@ it counts and looks through none.""",
         "Rows in the store: list",
         "rows",
         """\
-Fifty inquiries cost the same among ten thousand as among ten million: each list walks an index from its newest end.
-For the critical there is no index; fifty others are walked past for each, and no more of them the more rows there
-are.""",
+Fifty inquiries cost the same however many there are: each list walks an index from its newest end. For the critical
+there is no index; fifty others are walked past for each, and no more of them the more rows there are.""",
     ),
     "stats": Plot(
         "Rows in the store: stats",

@@ -39,7 +39,7 @@ def episodes(request: pytest.FixtureRequest) -> dict[str, Episode | BaseExceptio
 @pytest.fixture(params=[pytest.param(each.name, marks=[pytest.mark.soak] * each.is_long) for each in FAULTS])
 def episode(request: pytest.FixtureRequest, episodes: dict[str, Episode | BaseException]) -> Episode:
     ended = episodes[request.param]
-    if isinstance(ended, HeldUp):  # twice: that is the machine, in the gate as well
+    if isinstance(ended, HeldUp):  # each time: that is the machine, in the gate as well
         pytest.skip(str(ended))
     if isinstance(ended, BaseException):
         raise ended

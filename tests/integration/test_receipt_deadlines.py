@@ -200,6 +200,12 @@ async def _find_nothing_more(reader: asyncio.StreamReader) -> None:
         await reader.read()
 
 
+async def _length_of_next(reader: asyncio.StreamReader) -> int:
+    """How long the body of the next answer is, whose head is read."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    return int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+
+
 async def test_who_reads_slowly_but_on_and_on_is_served_to_the_end() -> None:
     limit_s, answers = 1.5, 100
     async with running_service({"server.unread_timeout_s": limit_s}) as running:
@@ -208,8 +214,7 @@ async def test_who_reads_slowly_but_on_and_on_is_served_to_the_end() -> None:
         started = time.monotonic()
         async with asyncio.timeout(60):
             for _ in range(answers):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+                length = await _length_of_next(reader)
                 await reader.readexactly(length)
                 await asyncio.sleep(2 * limit_s / answers)
         assert time.monotonic() - started > 2 * limit_s
@@ -226,8 +231,7 @@ async def test_who_asks_again_while_an_answer_is_still_being_read_is_not_taken_f
         started = time.monotonic()
         async with asyncio.timeout(60):
             for number in range(answers + 1):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+                length = await _length_of_next(reader)
                 if not number:
                     await asyncio.sleep(0.1)  # the server is held up writing
                     writer.write(REQUEST)

@@ -122,7 +122,7 @@ PARALLEL: Final = {
     "min_parallel_table_scan_size": "0",
     "min_parallel_index_scan_size": "0",
 }
-"""As if it cost nothing, which among ten million inquiries PostgreSQL thinks by itself."""
+"""So that other processes are worth their while, as PostgreSQL thinks by itself among ten million inquiries."""
 
 
 @pytest.mark.parametrize("what", ["urgency", "escalated"])

@@ -60,8 +60,8 @@ class CascadeSettings:
     second: str = "minilm"
     below: Share = 0.55
     """The second is asked where the first is less sure than this. Of `xgboost` and `minilm`, on authors held out of
-    both trainings, this sends one text in six on and makes the category right 0.9 points more often; 0.65 sends twice
-    as many for 0.2 more: see benchmarks/accuracy.md."""
+    both trainings, this sends one text in six on and makes the category right 0.8 points more often; 0.65 sends twice
+    as many for 0.3 more: see benchmarks/accuracy.md."""
     weights: tuple[Share, Share] = (0.7, 0.45)
     """Powers of the first's and the second's probabilities, whose product, made to sum to 1, is the answer. With 0 and
     1 the second's answer stands alone. These make the right answers of `xgboost` and `minilm` about authors held out of

@@ -161,7 +161,7 @@ def connect_options(settings: PostgresSettings, role: Role) -> dict[str, Any]:
             "default_transaction_read_only": "on" if role == "reader" else "off",
             # A list's plan hangs on which filters are given; one for all of them would go through whole tables.
             "plan_cache_mode": "force_custom_plan" if role == "reader" else "auto",
-            # To start them takes ten times as long as any query here needs.
+            # To start other processes takes ten times as long as a list.
             "max_parallel_workers_per_gather": "0",
         },
     }
