@@ -177,6 +177,7 @@ async def test_all_that_are_open_share_one_encoder_which_is_closed_when_the_last
             await stack.aclose()
             stack = after
         await stack.aclose()
+        await asyncio.get_running_loop().shutdown_default_executor()  # a thread lets go a while after it has answered
         assert one() is None, "something refers to it though no model is open"
 
 
