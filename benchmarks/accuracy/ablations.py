@@ -28,7 +28,6 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     row_weights,
     temperature_of,
 )
-from inquiry_svc_plugins.classifiers.xgboost.evidence import known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.training import TREES, extract_all, train_linear
@@ -54,7 +53,7 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
     answers = {axis: answers_of(rows, axis) for axis in AXES}
     with threadpool_limits(1):
         arrays, scores = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
-    layer = LinearLayer.from_arrays(arrays, known_buckets(arrays["document_frequency"], len(rows)))
+    layer = LinearLayer.from_arrays(arrays)
     temperatures = {}
     for axis, columns in _columns():
         known = answers[axis] >= 0

@@ -36,7 +36,7 @@ from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
-from inquiry_svc_plugins.classifiers.xgboost.linear import inverse_document_frequency
+from inquiry_svc_plugins.classifiers.xgboost.linear import SEEN_IN, inverse_document_frequency
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -198,16 +198,22 @@ def test_it_is_read_in_many_small_steps() -> None:
     assert max(worked_s) < 0.2 * sum(worked_s), "most of it is one step"
 
 
-def test_the_table_made_in_steps_is_what_the_file_says_bucket_by_bucket() -> None:
-    table = load_model(plugin.PACKAGED_MODEL).linear.table
+def test_the_table_made_in_steps_is_what_the_file_says_n_gram_by_n_gram() -> None:
+    linear = load_model(plugin.PACKAGED_MODEL).linear
     with np.load(plugin.PACKAGED_MODEL / "linear.npz") as arrays:
+        buckets = np.flatnonzero(np.unpackbits(arrays["seen"]))
         frequency, documents = arrays["document_frequency"], int(arrays["documents"])
         idf = inverse_document_frequency(frequency, documents)
-        known = known_buckets(frequency, documents)
-        expected = np.zeros_like(table)
-        expected[frequency > 0, :13] = arrays["weights"] * arrays["scale"] * idf[frequency > 0, None]
+        known = known_buckets(buckets, frequency, documents)
+        expected = np.zeros((len(buckets), linear.table.shape[1]), np.float32)
+        expected[:, :13] = arrays["weights"] * arrays["scale"] * idf[:, None]
     expected[:, 13:] = np.stack([idf * idf, known >= KNOWN, known >= EVERYDAY], axis=1)
-    np.testing.assert_array_equal(table, expected)
+    assert frequency.min() == SEEN_IN
+    np.testing.assert_array_equal(linear.table[linear.rows[buckets]], expected)
+    rarest = inverse_document_frequency(np.zeros(1), documents)
+    others = np.delete(linear.rows, buckets)
+    np.testing.assert_array_equal(linear.table[others[:1]], [[*[0] * 13, *(rarest * rarest), 0, 0]])
+    assert (others == others[0]).all()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the heap decides")

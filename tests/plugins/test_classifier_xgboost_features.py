@@ -16,7 +16,7 @@ from inquiry_svc.inquiries import AXES, Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc.testing.classifiers import ODD, ORDINARY
 from inquiry_svc_plugins.classifiers import xgboost as plugin
-from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, SURFACE, Features, extract
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, MAX_TEXTS, SURFACE, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs, load_model
 from inquiry_svc_plugins.classifiers.xgboost.trees import forest_from_booster
@@ -156,8 +156,8 @@ def test_each_word_of_the_lexicon_counts_for_its_list_alone() -> None:
 def test_none_and_too_many_texts_are_refused() -> None:
     with pytest.raises(ValueError, match="0 texts in one call"):
         extract([])
-    with pytest.raises(ValueError, match="16385 texts in one call"):
-        extract([Text("", "")] * 16385)
+    with pytest.raises(ValueError, match=f"{MAX_TEXTS + 1} texts in one call"):
+        extract([Text("", "")] * (MAX_TEXTS + 1))
 
 
 # The trees

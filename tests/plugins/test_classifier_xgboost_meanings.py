@@ -20,7 +20,7 @@ from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, PRIOR, Mean
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import (
     RIDGE,
-    SHARE,
+    SHARES,
     WordVectors,
     read_vectors,
     shares_of_words,
@@ -28,6 +28,8 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import (
 )
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
+SHARE = np.repeat([SHARES[axis] for axis in AXES], [len(labels) for labels in AXES.values()])
+"""Of each label."""
 VECTORS = read_vectors()
 MEANINGS = load_model(plugin.PACKAGED_MODEL).linear.meanings
 TEXTS = [row.text for row in read_labelled([CORPUS / "authored-1.jsonl"])]

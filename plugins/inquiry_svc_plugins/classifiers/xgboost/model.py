@@ -28,17 +28,16 @@ from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.thresholds import thresholds_of
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     count,
-    known_buckets,
     measure,
     soften,
     take_from_others_words,
 )
-from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE, extract
+from inquiry_svc_plugins.classifiers.xgboost.features import MAX_TEXTS, PREPROCESSING_VERSION, SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
@@ -53,8 +52,6 @@ class TriageModel:
     """One for each of `AXES`."""
     temperatures: Mapping[str, Temperatures]
     """Each axis's margins are divided by it, so that the confidence is the share of right answers."""
-    known: NDArray[np.uint8]
-    """Of each bucket: see `known_buckets`."""
     familiar_from: float
     """Of a text's runs of characters the share that should be known well."""
     review_below: Mapping[str, float]
@@ -81,11 +78,17 @@ class TriageModel:
 
     def read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same, before anybody asked whose words these are and how much they prove."""
+        parts = [self._read(texts[at : at + MAX_TEXTS]) for at in range(0, len(texts), MAX_TEXTS)]
+        probabilities, evidence = map(np.concatenate, zip(*parts, strict=True))
+        return probabilities, evidence
+
+    def _read(self, texts: Sequence[Text]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         features = extract(texts)
         inputs = forest_inputs(self.linear.scores(features), features.surface)
         log_words = log_words_of(features)[:, None]
+        found = count(self.linear.known(features), features)
         margins = [self.forests[axis].margins(inputs) / self.temperatures[axis].of(log_words) for axis in AXES]
-        return np.hstack(list(map(_softmax, margins))), measure(count(self.known, features), self.familiar_from)
+        return np.hstack(list(map(_softmax, margins))), measure(found, self.familiar_from)
 
 
 def forest_inputs(scores: NDArray[np.float32], surface: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,16 +117,13 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
         raise ConfigurationError(f"{folder / MANIFEST}: digest does not fit the files and thresholds it lists; {_CURE}")
     linear = _read_arrays(folder / "linear.npz", contents, pause)
     trees = _read_arrays(folder / "trees.npz", contents, pause)
-    known = known_buckets(linear["document_frequency"], int(linear["documents"]))
-    pause()
     profile = _read_profile(folder / PROFILE, manifest["profile"], pause) if "profile" in manifest else None
     pause()
     return TriageModel(
         identity=Model("xgboost", str(manifest["version"]), manifest["digest"]),
-        linear=LinearLayer.from_arrays(linear, known, pause),
+        linear=LinearLayer.from_arrays(linear, pause),
         forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
         temperatures={axis: Temperatures.from_array(trees[f"{axis}_temperatures"]) for axis in AXES},
-        known=known,
         familiar_from=float(linear["familiar_from"]),
         review_below=below,
         profile=profile,

@@ -48,6 +48,7 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import (
     CHARACTER_SHARE,
+    SEEN_IN,
     inverse_document_frequency,
     to_arrays,
 )
@@ -59,7 +60,8 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, t
 
 RIDGE: Final = 1.0
 """Strength of the regularisation of the linear layer."""
-ROUNDS: Final = 60
+ROUNDS: Final = {"category": 60, "sentiment": 60, "urgency": 120}
+"""Of urgency the second sixty are worth half a point; of the others nothing."""
 TREES: Final[dict[str, Any]] = {
     "objective": "multi:softprob",
     "base_score": 0.0,
@@ -154,8 +156,7 @@ def train_linear(
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
     """The layer as arrays, and for each row the scores of a layer that has not seen its fold."""
     frequency = np.bincount(features.buckets, minlength=BUCKETS)
-    idf = inverse_document_frequency(frequency, len(rows))
-    matrix = _matrix(features, idf)
+    matrix = _matrix(features, frequency, len(rows))
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
     root_weights = np.sqrt(row_weights(rows))[:, None] * known
@@ -175,16 +176,19 @@ def train_linear(
     return arrays, scores + by_meaning.astype(np.float32)
 
 
-def _matrix(features: Features, idf: NDArray[np.float32]) -> csr_matrix:
-    """One row a text, made of its two vectors as in `LinearLayer`."""
-    values = idf[features.buckets].astype(np.float64)
+def _matrix(features: Features, frequency: NDArray[np.int64], documents: int) -> csr_matrix:
+    """One row a text, made of its two vectors as in `LinearLayer`, with a column for each n-gram that has weights."""
+    seen = frequency >= SEEN_IN
+    values = inverse_document_frequency(frequency * seen, documents)[features.buckets].astype(np.float64)
     squares = np.add.reduceat(values * values, features.starts)
     sizes = np.diff(features.starts, append=len(values))
     squares[0::2] /= CHARACTER_SHARE**2
     values /= np.repeat(np.sqrt(squares), sizes)
-    row_starts = np.append(features.starts[::2], len(values))
+    kept = seen[features.buckets]
+    columns = (np.cumsum(seen) - 1)[features.buckets[kept]]
+    row_starts = np.append(0, np.cumsum(kept))[np.append(features.starts[::2], len(values))]
     return csr_matrix(
-        (values, features.buckets.astype(np.int32), row_starts.astype(np.int32)), (len(row_starts) - 1, BUCKETS)
+        (values[kept], columns.astype(np.int32), row_starts.astype(np.int32)), (len(row_starts) - 1, seen.sum())
     )
 
 
@@ -231,7 +235,8 @@ def _measure_evidence(
     counts = []
     for fold in range(int(folds.max()) + 1):
         frequency = np.bincount(features.buckets[fold_of != fold], minlength=BUCKETS)
-        counts.append(count(known_buckets(frequency, int((folds != fold).sum())), features))
+        known = known_buckets(np.arange(BUCKETS), frequency, int((folds != fold).sum()))
+        counts.append(count(known.take(features.buckets), features))
 
     def held_out(each: Callable[[Counts], Floats]) -> Floats:
         return np.choose(folds, list(map(each, counts)))
@@ -263,11 +268,11 @@ def _train_axis(
     margins = np.empty((len(rows), labels))
     for fold in np.unique(folds):
         held_out = folds == fold
-        booster = _boost(labels, inputs[~held_out], answers[~held_out], weights[~held_out])
+        booster = _boost(axis, inputs[~held_out], answers[~held_out], weights[~held_out])
         margins[held_out] = booster.predict(xgboost.DMatrix(inputs[held_out], nthread=1), output_margin=True)
         on_step()
     temperatures = temperatures_of(margins, answers, folds, log_words)
-    booster = _boost(labels, inputs, answers, weights)
+    booster = _boost(axis, inputs, answers, weights)
     forest = forest_from_booster(booster, labels, TREES["max_depth"])
     _compare(axis, booster, forest, inputs)
     on_step()
@@ -288,9 +293,9 @@ def temperatures_of(
     return Temperatures(*(round(float(each), 3) for each in np.exp(found.x)))
 
 
-def _boost(labels: int, inputs: NDArray[np.float32], answers: NDArray[np.int64], weights: Floats) -> xgboost.Booster:
+def _boost(axis: str, inputs: NDArray[np.float32], answers: NDArray[np.int64], weights: Floats) -> xgboost.Booster:
     data = xgboost.DMatrix(inputs, answers, weight=weights, nthread=1)
-    return xgboost.train({**TREES, "num_class": labels}, data, ROUNDS)
+    return xgboost.train({**TREES, "num_class": len(AXES[axis])}, data, ROUNDS[axis])
 
 
 def _compare(axis: str, booster: xgboost.Booster, forest: Forest, inputs: NDArray[np.float32]) -> None:

@@ -1,16 +1,17 @@
 """Vectors of words, from which a training learns what a vocabulary says: see `meanings.py`.
 
-`vectors.npz` holds some 25,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
+`vectors.npz` holds some 27,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
 transformer says of each word alone. Only trainings read it.
 
 A text's vector is the mean of its words' vectors; common words count for less (smooth inverse frequency: Arora, Liang
 and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017). A ridge regression over it, on the same
-targets as that of the n-grams, gives a second score for each label; `SHARE` of it is added to the first. Were both
+targets as that of the n-grams, gives a second score for each label; a share of it is added to the first. Were both
 fitted as one, the n-grams would explain the corpus alone and leave the vectors nothing to learn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,9 +27,9 @@ from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 from inquiry_svc_plugins.classifiers.xgboost.meanings import PRIOR, to_arrays
 
 VECTORS: Final = Path(__file__).with_name("vectors.npz")
-SHARE: Final = 0.4
-"""Of the scores by meaning. Between 0.3 and 0.7 it hardly matters: on text unlike the corpus more is better, on hands
-held out less."""
+SHARES: Final[Mapping[str, float]] = {"category": 0.4, "sentiment": 0.4, "urgency": 0.2}
+"""Of the scores by meaning. On text unlike the corpus more is better, on hands held out less; and of urgency words say
+less by what they mean than by how they are put."""
 RIDGE: Final = 0.3
 
 
@@ -83,20 +84,21 @@ def train_meanings(
     layer: Floats = np.empty((inputs.shape[1], targets.shape[1]))
     scores: Floats = np.empty(targets.shape)
     first = 0
-    for labels in map(len, AXES.values()):
-        columns = slice(first, first + labels)
-        first += labels
+    for axis, labels in AXES.items():
+        columns = slice(first, first + len(labels))
+        first += len(labels)
         weighed = inputs * root_weights[:, columns][:, :1] ** 2
         parts = [
             (weighed[within].T @ inputs[within], weighed[within].T @ targets[within, columns])
             for within in (folds == fold for fold in range(int(folds.max()) + 1))
         ]
         squares, products = (sum(part) for part in zip(*parts, strict=True))
-        layer[:, columns] = _solved(squares, products)
+        layer[:, columns] = SHARES[axis] * _solved(squares, products)
         for fold, (square, product) in enumerate(parts):
-            scores[folds == fold, columns] = inputs[folds == fold] @ _solved(squares - square, products - product)
-    weights: Floats = SHARE * (words.vectors.astype(np.float64) @ layer[:-1])
-    return to_arrays(weights, words.buckets, words.amounts), SHARE * layer[-1], SHARE * scores
+            without = SHARES[axis] * _solved(squares - square, products - product)
+            scores[folds == fold, columns] = inputs[folds == fold] @ without
+    weights: Floats = words.vectors.astype(np.float64) @ layer[:-1]
+    return to_arrays(weights, words.buckets, words.amounts), layer[-1], scores
 
 
 def _solved(squares: Floats, products: Floats) -> Floats:

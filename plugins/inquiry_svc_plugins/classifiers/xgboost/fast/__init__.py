@@ -102,7 +102,8 @@ class _Kernel:
             powers=self._address(units.powers, np.uint32),
             word_lists=self._address(word_lists(), np.uint8),
             last_power=len(units.powers) - 1,
-            rows=self._address(model.linear.table, np.float32),
+            rows=self._address(model.linear.rows, np.int32),
+            table=self._address(model.linear.table, np.float32),
             meaning_rows=self._address(model.linear.meanings.rows, np.int32),
             meanings=self._address(model.linear.meanings.table, np.float32),
             bias=self._address(model.linear.bias, np.float32),
@@ -182,7 +183,7 @@ class _Model(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("kinds", "folded", "whitespace", "powers", "word_lists")),
         ("last_power", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "meaning_rows", "meanings", "bias")),
+        *((name, ctypes.c_void_p) for name in ("rows", "table", "meaning_rows", "meanings", "bias")),
         ("character_share", ctypes.c_double),
         *((name, _Bounds) for name in ("spelling", "amount", "everyday_share", "digits_share")),
         ("listed_from", ctypes.c_double),

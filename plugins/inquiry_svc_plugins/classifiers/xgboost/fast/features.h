@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BUCKET_BITS 17
+#define BUCKET_BITS 19
 #define FAMILY_BUCKETS (1u << BUCKET_BITS)
 #define MAP_WORDS (FAMILY_BUCKETS / 64)
 #define MULTIPLIER 0x9E3779B1u

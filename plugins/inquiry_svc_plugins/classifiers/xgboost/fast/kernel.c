@@ -36,9 +36,10 @@ typedef struct {
 
 typedef struct {
     Tables tables;
-    const float *rows; /* of all buckets */
+    const int32_t *rows;         /* of each bucket its row of the table */
+    const float *table;
     const int32_t *meaning_rows; /* of each bucket of a single word its row among the meanings */
-    const float *meanings;       /* as the rows, but that at [LABELS] is the word's amount, and after it nothing */
+    const float *meanings;       /* as the table, but that at [LABELS] is the word's amount, and after it nothing */
     const float *bias;
     double character_share;
     Bounds spelling, amount, everyday_share, digits_share;
@@ -90,36 +91,34 @@ static void add_up(const float *rows, const uint32_t *buckets, size_t count, flo
         add_row(sums, rows + (size_t)buckets[at] * ROW);
 }
 
-/* The sums of these rows, of which there is at least one. */
-static void add_family(const float *rows, const uint32_t *buckets, size_t count, float *sums)
+/* The sums of the rows of all buckets in the map, and how many they are: at least one. `room` is for them. */
+static size_t add_family(const int32_t *rows, const float *table, Map *map, uint32_t *room, float *sums)
 {
-    for (size_t at = 0; at < count; at++)
-        __builtin_prefetch(rows + (size_t)buckets[at] * ROW);
-    add_up(rows, buckets + 1, count - 1, sums);
-    add_row(sums, rows + (size_t)buckets[0] * ROW);
+    size_t count = take_out(map, room);
+    for (size_t at = 0; at < count; at++) {
+        room[at] = (uint32_t)rows[room[at]];
+        __builtin_prefetch(table + (size_t)room[at] * ROW);
+    }
+    add_up(table, room + 1, count - 1, sums);
+    add_row(sums, table + (size_t)room[0] * ROW);
+    return count;
 }
 
-/* By one family. `room` is for its buckets. */
-static Count family_scores(const float *rows, Map *map, uint32_t *room, float *scores)
+static Count family_scores(const int32_t *rows, const float *table, Map *map, uint32_t *room, float *scores)
 {
     float sums[ROW];
-    size_t count = take_out(map, room);
-    add_family(rows, room, count, sums);
+    size_t count = add_family(rows, table, map, room, sums);
     float length = sqrtf(sums[LABELS]);
     for (int label = 0; label < LABELS; label++)
         scores[label] = sums[label] / length;
     return (Count){(double)(count - 1), sums[KNOWN], sums[EVERYDAY]};
 }
 
-/* By what the words mean. */
-/* Gives how many different words there are, and one. */
+/* By what the words mean. Gives how many different words there are, and one. */
 static size_t meaning_scores(const Model *model, Map *map, uint32_t *room, float *scores)
 {
     float sums[ROW];
-    size_t count = take_out(map, room);
-    for (size_t at = 0; at < count; at++)
-        room[at] = (uint32_t)model->meaning_rows[room[at]];
-    add_family(model->meanings, room, count, sums);
+    size_t count = add_family(model->meaning_rows, model->meanings, map, room, sums);
     for (int label = 0; label < LABELS; label++)
         scores[label] = sums[label] / sums[LABELS];
     return count;
@@ -151,8 +150,8 @@ static double measure(const Model *model, Count runs, Count words, double digits
 static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores, float *log_words)
 {
     float characters[LABELS], words[LABELS], meanings[LABELS], share = (float)model->character_share;
-    Count runs = family_scores(model->rows, &features->characters, room, characters);
-    Count found = family_scores(model->rows + (size_t)FAMILY_BUCKETS * ROW, &features->words, room, words);
+    Count runs = family_scores(model->rows, model->table, &features->characters, room, characters);
+    Count found = family_scores(model->rows + FAMILY_BUCKETS, model->table, &features->words, room, words);
     *log_words = (float)log((double)meaning_scores(model, &features->single_words, room, meanings));
     for (int label = 0; label < LABELS; label++) {
         float score = characters[label] * share + words[label] + meanings[label] + model->bias[label];
@@ -226,7 +225,7 @@ static double read_text(const Model *model, Features *features, uint32_t *room, 
     return evidence;
 }
 
-/* Of this thread. Empty between calls: to clear 50 KB for each would cost a short text a third. Not inlined, or the
+/* Of this thread. Empty between calls: to clear 200 KB for each would cost more than to read a short text. Not inlined, or the
    thread's own address is asked for again for every bucket. */
 __attribute__((noinline)) static Features *own_features(void)
 {
