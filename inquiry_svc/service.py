@@ -67,7 +67,7 @@ from inquiry_svc.watchers import Watchers
 from inquiry_svc.workload import Workload
 
 _BATCHES_WHEN_CROWDED: Final = 2
-"""One is worked on while the next gathers."""
+"""One is stored while the next is classified."""
 
 
 @dataclass(slots=True)

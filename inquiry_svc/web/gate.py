@@ -38,6 +38,7 @@ TOLD_PER_S: Final = 2_000
 """To tell one and to read what it sends next takes up to 50 microseconds, most of it the kernel's: a tenth
 of a core for all."""
 TELL_S: Final = 1.0
+_STAGES: Final = 2
 _ID_HERE: Final = "id-here"
 
 
@@ -46,6 +47,10 @@ class Caller(Protocol):
     """When it came, on the clock of `time.perf_counter`."""
     waits: bool
     """For a place, or to be told that there is none. Not any more when it has left."""
+
+    @property
+    def stages(self) -> int:
+        """So many are on its way, 1 or 2: it is classified, and it may be stored."""
 
     def begin(self) -> None:
         """It has a place, until `let_out`."""
@@ -63,6 +68,8 @@ class Gate:
     def __init__(self, admission: Admission) -> None:
         self._inside = 0
         """Who is let in takes its place later, when its turn has come."""
+        self._inside_of_a_crowd = 0
+        """There who keeps one stage busy alone counts as two: more than a batch of such would only wait."""
         self._admission = admission
         self._line: deque[Caller] = deque()
         self._in_vain: deque[Caller] = deque()
@@ -88,11 +95,13 @@ class Gate:
     def let_in(self, caller: Caller) -> None:
         """Whether there is a place or not."""
         self._inside += 1
+        self._inside_of_a_crowd += _STAGES // caller.stages
         caller.begin()
 
-    def let_out(self) -> None:
-        """One that had begun was answered, or never will be."""
+    def let_out(self, caller: Caller) -> None:
+        """It had begun, and was answered or never will be."""
         self._inside -= 1
+        self._inside_of_a_crowd -= _STAGES // caller.stages
         if self._line and self._letting_in is None:
             self._letting_in = asyncio.get_running_loop().call_soon(self._let_in_more)
 
@@ -112,7 +121,8 @@ class Gate:
             self._untold = 0
 
     def _is_shut(self) -> bool:
-        return self._inside >= self._admission.given or self._admission.is_full
+        inside = self._inside_of_a_crowd if self._admission.is_crowded else self._inside
+        return inside >= self._admission.given or self._admission.is_full
 
     def _let_in_more(self) -> None:
         self._letting_in = None

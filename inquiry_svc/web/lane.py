@@ -128,6 +128,10 @@ class Answering(msgspec.Struct, eq=False):
     waits: bool = True
     """For a place."""
 
+    @property
+    def stages(self) -> int:
+        return 2 if self.plain.body is bodies.SubmitIn else 1
+
     def enter(self) -> None:
         if self.lane.service.stopping:
             self.lane.gate.let_in(self)
@@ -226,7 +230,7 @@ class Answering(msgspec.Struct, eq=False):
         else:
             status, head = HUNG_UP, None
         key = None if visit is None else visit.key
-        lane.gate.let_out()
+        lane.gate.let_out(self)
         lane.edge.end(endpoint.method, endpoint.path, status, self.started, key, self.request_id)
         if head is None:
             self.tell(b"", True)

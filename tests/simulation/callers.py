@@ -77,8 +77,9 @@ class Begin(Protocol):
 
 
 class AtTheGate(Asking):
-    def __init__(self, inquiry: Inquiry, gate: Gate, begin: Begin, fate: Fate) -> None:
+    def __init__(self, inquiry: Inquiry, gate: Gate, begin: Begin, fate: Fate, *, stages: int) -> None:
         super().__init__(inquiry, fate)
+        self.stages = stages
         self._gate = gate
         self._begin = begin
         self._work: Waiting[Any, Any] | asyncio.TimerHandle | None = None
@@ -124,7 +125,7 @@ class AtTheGate(Asking):
             self._told(error)
 
     def _told(self, found: Any) -> None:
-        self._gate.let_out()
+        self._gate.let_out(self)
         self._tell(found)
 
 

@@ -166,7 +166,7 @@ class Life:
         asking: Asking
         if way < 0.5:
             begin = partial(pipeline.classify_soon if only_classified else pipeline.submit_soon, inquiry)
-            asking = AtTheGate(inquiry, self.gate, begin, self.fate)
+            asking = AtTheGate(inquiry, self.gate, begin, self.fate, stages=1 if only_classified else 2)
         else:
             work = pipeline.classify(inquiry) if only_classified else pipeline.submit(inquiry, patient=patient)
             asking = InATask(inquiry, work, self.fate, patient=patient)

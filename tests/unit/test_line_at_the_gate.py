@@ -21,17 +21,23 @@ PLACES = 2
 class Here:
     """Writes down what becomes of each caller, by its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int = PLACES) -> None:
         self.metrics = Metrics(OWN_METRICS)
-        self.admission = Admission(PLACES, self.metrics)
+        self.admission = Admission(places, self.metrics)
         self.gate = Gate(self.admission)
         self.happened: list[str] = []
+        self.callers: dict[str, Caller] = {}
 
-    def come(self, *names: str, ago_s: float = 0.0, raising: Exception | None = None) -> list[Caller]:
-        callers = [Caller(self, name, time.perf_counter() - ago_s, raising) for name in names]
+    def come(self, *names: str, ago_s: float = 0.0, raising: Exception | None = None, stages: int = 2) -> list[Caller]:
+        callers = [Caller(self, name, time.perf_counter() - ago_s, raising, stages) for name in names]
+        self.callers |= dict(zip(names, callers, strict=True))
         for caller in callers:
             self.gate.enter(caller)
         return callers
+
+    def leave(self, *names: str) -> None:
+        for name in names:
+            self.gate.let_out(self.callers[name])
 
     async def until(self, *happened: str) -> None:
         async with asyncio.timeout(30):
@@ -40,8 +46,9 @@ class Here:
 
 
 class Caller:
-    def __init__(self, here: Here, name: str, started: float, raising: Exception | None) -> None:
+    def __init__(self, here: Here, name: str, started: float, raising: Exception | None, stages: int) -> None:
         self.started = started
+        self.stages = stages
         self.waits = True
         self._here = here
         self._name = name
@@ -72,16 +79,30 @@ async def test_a_place_that_comes_free_goes_to_the_newest_who_waits() -> None:
     here = Here()
     here.come("a", "b", "c", "d", "e")
     assert here.happened == begun("ab")
-    here.gate.let_out()
-    here.gate.let_out()
+    here.leave("a", "b")
     await asyncio.sleep(0)
     assert here.happened == begun("abed")
+
+
+async def test_in_a_crowd_there_are_half_as_many_at_once_of_those_who_are_not_stored() -> None:
+    here = Here(places=4)
+    here.come("a", "b", "c", "d", stages=1)
+    assert here.happened == begun("abcd"), "there is no crowd yet"
+    here.admission.refuse()
+    here.leave("a", "b")
+    here.come("x")
+    await asyncio.sleep(0)
+    assert here.happened == begun("abcd"), "two that are not stored keep it as busy as four that are"
+    here.leave("c")
+    await asyncio.sleep(0)
+    here.come("y", "z")
+    assert here.happened == begun("abcdxy")
 
 
 async def test_who_comes_while_there_are_places_waits_for_nothing() -> None:
     here = Here()
     here.come("a", "b", "c")
-    here.gate.let_out()
+    here.leave("a")
     here.come("d")
     assert here.happened == begun("abd")
 
@@ -90,7 +111,7 @@ async def test_who_has_waited_too_long_is_refused_and_gets_no_place_any_more() -
     here = Here()
     here.come("a", "b", "c", "d", ago_s=1.0)
     await here.until(*begun("ab"), "c is refused", "d is refused")
-    here.gate.let_out()
+    here.leave("a")
     await asyncio.sleep(0)
     assert here.happened[4:] == []
     assert here.metrics.series(INQUIRIES_REFUSED).value == 2
@@ -100,7 +121,7 @@ async def test_who_has_left_gets_no_place_and_is_not_counted_as_refused() -> Non
     here = Here()
     *_, gone = here.come("a", "b", "c", "d")
     gone.waits = False
-    here.gate.let_out()
+    here.leave("a")
     await asyncio.sleep(0)
     assert here.happened == begun("abc")
     [gone] = here.come("e", ago_s=1.0)
