@@ -34,9 +34,9 @@ from inquiry_svc.testing.classifiers import (
 )
 from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
-from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, known_buckets
+from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, SEEN_IN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
-from inquiry_svc_plugins.classifiers.xgboost.linear import SEEN_IN, inverse_document_frequency
+from inquiry_svc_plugins.classifiers.xgboost.linear import inverse_document_frequency
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")

@@ -39,6 +39,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     surprise_of,
 )
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
+    SEEN_IN,
     Counts,
     count,
     known_buckets,
@@ -48,7 +49,6 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import (
     CHARACTER_SHARE,
-    SEEN_IN,
     inverse_document_frequency,
     to_arrays,
 )

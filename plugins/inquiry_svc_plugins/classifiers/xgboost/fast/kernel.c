@@ -225,8 +225,8 @@ static double read_text(const Model *model, Features *features, uint32_t *room, 
     return evidence;
 }
 
-/* Of this thread. Empty between calls: to clear 200 KB for each would cost more than to read a short text. Not inlined, or the
-   thread's own address is asked for again for every bucket. */
+/* Of this thread. Empty between calls: to clear 200 KB for each would cost more than to read a short text. Not inlined,
+   or the thread's own address is asked for again for every bucket. */
 __attribute__((noinline)) static Features *own_features(void)
 {
     static __thread Features own;
