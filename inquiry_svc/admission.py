@@ -52,19 +52,14 @@ class Admission:
         self._refused = metrics.series(INQUIRIES_REFUSED)
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether somebody was refused a while ago or less."""
-        if self._refused_at is None:
-            return False
-        if self._clock() - self._refused_at < _CROWD_S:
-            return True
-        self._refused_at = None
-        return False
+    def gives_fewer(self) -> bool:
+        """Whether there is a crowd, and not all of them are given to it."""
+        return self._when_crowded < self._places and self._is_crowded()
 
     @property
     def given(self) -> int:
         """So many of them, now, to those who would wait a moment for one."""
-        return self._when_crowded if self.is_crowded else self._places
+        return self._when_crowded if self._is_crowded() else self._places
 
     @property
     def is_empty(self) -> bool:
@@ -77,7 +72,7 @@ class Admission:
 
         In a crowd those who wait for a moment would leave none to those who don't, who are given half as many more.
         """
-        given = self._when_crowded * 3 // 2 if self.is_crowded else self._places
+        given = self._when_crowded * 3 // 2 if self._is_crowded() else self._places
         return self._impatient >= given or self._no_place()
 
     async def check(self) -> None:
@@ -120,6 +115,14 @@ class Admission:
         else:
             self._impatient -= 1
         self._pass_on()
+
+    def _is_crowded(self) -> bool:
+        if self._refused_at is None:
+            return False
+        if self._clock() - self._refused_at < _CROWD_S:
+            return True
+        self._refused_at = None
+        return False
 
     def _no_place(self) -> bool:
         return self._taken >= self._places or bool(self._waiting)

@@ -87,7 +87,8 @@ class LimitsSettings:
 class BatchingSettings:
     max_batch: Count = 64
     places: Count = 512
-    """Texts in the service at once; one more is refused with 503. Then two batches' worth, until nobody is refused."""
+    """Texts in the service at once; one more is refused with 503. Then two batches' worth, or one where all only
+    classify, until nobody is refused."""
     deadline_s: Seconds = 1.7
     """An inquiry not stored by then is answered 503."""
 

@@ -69,7 +69,8 @@ class Gate:
         self._inside = 0
         """Who is let in takes its place later, when its turn has come."""
         self._inside_of_a_crowd = 0
-        """There who keeps one stage busy alone counts as two: more than a batch of such would only wait."""
+        """There who keeps one stage busy alone counts as two: more than a batch of such would only wait, and be told
+        later."""
         self._admission = admission
         self._line: deque[Caller] = deque()
         self._in_vain: deque[Caller] = deque()
@@ -121,7 +122,7 @@ class Gate:
             self._untold = 0
 
     def _is_shut(self) -> bool:
-        inside = self._inside_of_a_crowd if self._admission.is_crowded else self._inside
+        inside = self._inside_of_a_crowd if self._admission.gives_fewer else self._inside
         return inside >= self._admission.given or self._admission.is_full
 
     def _let_in_more(self) -> None:

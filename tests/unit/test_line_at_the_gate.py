@@ -21,9 +21,9 @@ PLACES = 2
 class Here:
     """Writes down what becomes of each caller, by its name."""
 
-    def __init__(self, places: int = PLACES) -> None:
+    def __init__(self, places: int = PLACES, when_crowded: int | None = None) -> None:
         self.metrics = Metrics(OWN_METRICS)
-        self.admission = Admission(places, self.metrics)
+        self.admission = Admission(places, self.metrics, when_crowded=when_crowded)
         self.gate = Gate(self.admission)
         self.happened: list[str] = []
         self.callers: dict[str, Caller] = {}
@@ -85,7 +85,7 @@ async def test_a_place_that_comes_free_goes_to_the_newest_who_waits() -> None:
 
 
 async def test_in_a_crowd_there_are_half_as_many_at_once_of_those_who_are_not_stored() -> None:
-    here = Here(places=4)
+    here = Here(places=5, when_crowded=4)
     here.come("a", "b", "c", "d", stages=1)
     assert here.happened == begun("abcd"), "there is no crowd yet"
     here.admission.refuse()
@@ -97,6 +97,13 @@ async def test_in_a_crowd_there_are_half_as_many_at_once_of_those_who_are_not_st
     await asyncio.sleep(0)
     here.come("y", "z")
     assert here.happened == begun("abcdxy")
+
+
+async def test_a_crowd_that_is_given_all_places_is_given_them_to_whomever() -> None:
+    here = Here(places=4, when_crowded=8)
+    here.admission.refuse()
+    here.come("a", "b", "c", "d", "e", stages=1)
+    assert here.happened == begun("abcd")
 
 
 async def test_who_comes_while_there_are_places_waits_for_nothing() -> None:

@@ -1,7 +1,7 @@
 """The default classifier, `xgboost`: linear layers over hashed n-grams and meanings, XGBoost trees over their scores.
 
-A few microseconds a text in a batch, well under a millisecond for one alone, calibrated on authors that it has not
-seen. `features.py` makes the numbers, `linear.py`, `meanings.py` and `trees.py` the scores, `evidence.py` says when
+Some ten microseconds a short text in a batch, well under a millisecond for one alone, calibrated on authors that it has
+not seen. `features.py` makes the numbers, `linear.py`, `meanings.py` and `trees.py` the scores, `evidence.py` says when
 they mean little; `model.py` reads them from disk, `training.py` makes them; `fast/` computes the same several times as
 fast where it could be compiled; `explaining.py` says why. Loading this module imports none of those.
 """

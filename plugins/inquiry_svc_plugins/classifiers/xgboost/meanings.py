@@ -8,18 +8,21 @@ about is in `word_vectors.py`.
 
 from __future__ import annotations
 
+import math
 import mmap
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.giving_way import go_on
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
+
+Number = TypeVar("Number", np.int32, np.float32)
 
 LABELS: Final = 13
 ROW: Final = 16
@@ -42,7 +45,7 @@ class Meanings:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], pause: Callable[[], None] = go_on) -> Meanings:
         """From what `to_arrays` gave; `pause` is called after each step: see `Host`."""
         buckets, amounts = arrays["word_buckets"], arrays["word_amounts"]
-        rows = np.full(BUCKETS >> 1, _NOTHING, np.int32)
+        rows = zeros((BUCKETS >> 1,), np.int32)  # _NOTHING
         rows[0] = _EVERY_TEXT
         rows[buckets] = np.arange(_FIRST, _FIRST + len(buckets))
         table = rows_of_a_line(_FIRST + len(buckets))
@@ -82,14 +85,17 @@ def to_arrays(
 
 
 def rows_of_a_line(count: int) -> NDArray[np.float32]:
-    """Zeros, of which each row is one cache line of its own. Where it lies across two, the kernel waits for both.
+    """Zeros, of which each row is one cache line of its own. Where it lies across two, the kernel waits for both."""
+    return zeros((count, ROW), np.float32)
 
-    They are in pages of their own, which the system has back once they are freed: on the heap, tables that come and go
-    leave holes, 60 to 90 MB after some hundred models.
+
+def zeros(shape: tuple[int, ...], kind: type[Number]) -> NDArray[Number]:
+    """In pages of their own, which the system has back once they are freed.
+
+    On the heap, tables that come and go leave holes, 60 to 90 MB after some hundred models.
     """
-    size_bytes = count * ROW * np.dtype(np.float32).itemsize
-    pages = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, math.prod(shape) * np.dtype(kind).itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if sys.platform == "linux":
         with suppress(OSError):  # of a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for too, of whatever is large
-    return np.frombuffer(pages, np.float32).reshape(count, ROW)
+    return np.frombuffer(pages, kind).reshape(shape)

@@ -11,7 +11,7 @@
 
 #define LABELS 13
 #define AXES 3
-#define ROW 16 /* floats: one weight for each label, and at [LABELS] what the bucket adds to the squared length; */
+#define ROW 16 /* floats: one weight for each label, and at [LABELS] what the n-gram adds to the squared length; */
 #define KNOWN (LABELS + 1) /* whether the corpus knows it, */
 #define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
 #define SHORT 2.0 /* as `temperatures.py` says */
@@ -64,13 +64,13 @@ static inline void add_row(float *restrict sums, const float *restrict row)
 }
 
 /* In numpy's order: more than 128 in halves, the rest in eight lanes side by side. */
-static void add_up(const float *rows, const uint32_t *buckets, size_t count, float *sums)
+static void add_up(const float *table, const uint32_t *rows, size_t count, float *sums)
 {
     if (count > 128) {
         float second[ROW];
         size_t half = count / 2 - count / 2 % 8;
-        add_up(rows, buckets, half, sums);
-        add_up(rows, buckets + half, count - half, second);
+        add_up(table, rows, half, sums);
+        add_up(table, rows + half, count - half, second);
         add_row(sums, second);
         return;
     }
@@ -79,16 +79,16 @@ static void add_up(const float *rows, const uint32_t *buckets, size_t count, flo
     if (count >= 8) {
         float lanes[8][ROW];
         for (; at < 8; at++)
-            memcpy(lanes[at], rows + (size_t)buckets[at] * ROW, sizeof lanes[at]);
+            memcpy(lanes[at], table + (size_t)rows[at] * ROW, sizeof lanes[at]);
         for (; at < count - count % 8; at++)
-            add_row(lanes[at % 8], rows + (size_t)buckets[at] * ROW);
+            add_row(lanes[at % 8], table + (size_t)rows[at] * ROW);
         for (int step = 1; step < 8; step *= 2)
             for (int lane = 0; lane < 8; lane += 2 * step)
                 add_row(lanes[lane], lanes[lane + step]);
         memcpy(sums, lanes[0], sizeof lanes[0]);
     }
     for (; at < count; at++)
-        add_row(sums, rows + (size_t)buckets[at] * ROW);
+        add_row(sums, table + (size_t)rows[at] * ROW);
 }
 
 /* The sums of the rows of all buckets in the map, and how many they are: at least one. `room` is for them. */
