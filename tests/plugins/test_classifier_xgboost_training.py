@@ -14,7 +14,6 @@ import scipy
 import xgboost as library
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from inquiry_svc.cli.model.train import train
 from inquiry_svc.errors import ConfigurationError
@@ -106,20 +105,6 @@ def test_too_few_labels_are_refused(few: Sequence[LabelledText]) -> None:
         training.train([replace(row, sentiment=None) for row in few])
     with pytest.raises(ConfigurationError, match="labelled with urgency"):
         training.train([replace(row, urgency="low") for row in few])
-
-
-def test_the_ridge_solution_is_the_exact_one(few: Sequence[LabelledText]) -> None:
-    chance = np.random.default_rng(1)
-    matrix = csr_matrix(chance.normal(size=(30, 50)) * (chance.random((30, 50)) < 0.3))
-    targets = np.sign(chance.normal(size=(30, 4)))
-    roots = np.sqrt(chance.random((30, 4))) * (chance.random((30, 4)) < 0.8)
-    found = training._solve(matrix, targets, roots, np.zeros_like(targets))
-    dense = matrix.toarray()
-    for label in range(4):
-        root = np.diag(roots[:, label])
-        system = root @ (dense @ dense.T + 1) @ root + training.RIDGE * np.eye(30)
-        exact = np.linalg.solve(system, roots[:, label] * targets[:, label])
-        assert found[:, label] == pytest.approx(exact, abs=2e-3)
 
 
 def write_rows(path: Path, rows: Sequence[LabelledText]) -> Path:

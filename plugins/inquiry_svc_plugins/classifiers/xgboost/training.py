@@ -1,7 +1,7 @@
 """Makes a model from labelled rows: the linear layer, the trees over its scores, and honest confidences.
 
 1. N-grams are weighed and the linear layer is fitted to all 13 labels at once: ridge regression on targets of +1 and
-   -1, solved by conjugate gradients. A row without a label on an axis weighs nothing there; the rows of one `group`
+   -1, see `ridge.py`. A row without a label on an axis weighs nothing there; the rows of one `group`
    weigh as much as one row without.
    Beside it a second layer is fitted to what the words mean, from vectors that come with the package: see
    `word_vectors.py`.
@@ -54,12 +54,11 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
+from inquiry_svc_plugins.classifiers.xgboost.ridge import solve, variances
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
 
-RIDGE: Final = 1.0
-"""Strength of the regularisation of the linear layer."""
 ROUNDS: Final = {"category": 60, "sentiment": 60, "urgency": 120}
 """Of urgency the second sixty are worth half a point; of the others nothing."""
 TREES: Final[dict[str, Any]] = {
@@ -78,8 +77,6 @@ UNFAMILIAR_SHARE: Final = 0.01
 """Of the rows of the source in the middle: so many are spelt less familiarly than is enough. Not of all rows: a hand
 that writes in code, or half in another language, would have whatever is spelt like that pass for mail."""
 _CHUNK: Final = 256
-_TOLERANCE: Final = 1e-3
-_MAX_STEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +157,19 @@ def train_linear(
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
     root_weights = np.sqrt(row_weights(rows))[:, None] * known
-    whole = _solve(matrix, targets, root_weights, np.zeros_like(targets))
+    free = variances(matrix, targets, root_weights)
+    whole = solve(matrix, free, targets, root_weights, np.zeros_like(targets))
     on_step()
     scores = np.empty((len(rows), LABELS), np.float32)
     for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
         seen = np.where(held_out[:, None], 0.0, root_weights)
-        part = _solve(matrix, targets, seen, np.where(held_out[:, None], 0.0, whole)) * seen
-        scores[held_out] = matrix[held_out] @ (matrix.T @ part) + part.sum(axis=0)
+        free_then = variances(matrix, targets, seen)
+        part = solve(matrix, free_then, targets, seen, np.where(held_out[:, None], 0.0, whole)) * seen
+        scores[held_out] = matrix[held_out] @ (free_then * (matrix.T @ part)) + part.sum(axis=0)
         on_step()
     whole *= root_weights
-    weights = matrix.T @ whole
+    weights = free * (matrix.T @ whole)
     meanings, bias, by_meaning = train_meanings(features, read_vectors(), targets, root_weights, folds)
     arrays = to_arrays(weights, whole.sum(axis=0) + bias, frequency, len(rows)) | meanings
     return arrays, scores + by_meaning.astype(np.float32)
@@ -190,38 +189,6 @@ def _matrix(features: Features, frequency: NDArray[np.int64], documents: int) ->
     return csr_matrix(
         (values[kept], columns.astype(np.int32), row_starts.astype(np.int32)), (len(row_starts) - 1, seen.sum())
     )
-
-
-def _solve(matrix: csr_matrix, targets: Floats, root_weights: Floats, start: Floats) -> Floats:
-    """Row coefficients c of the ridge regression, one column a label; its weights are matrix' (root_weights * c).
-
-    Conjugate gradients on (R (X X' + 1) R + ridge) c = R targets, where R holds the roots of the rows' weights and
-    the 1 is the bias, seen as one more column of X. Each label is a system of its own; they only share the work.
-    """
-    transposed = matrix.T.tocsr()
-
-    def apply(vector: Floats) -> Floats:
-        weighted = root_weights * vector
-        product = matrix @ (transposed @ weighted) + weighted.sum(axis=0)
-        return root_weights * product + RIDGE * vector  # type: ignore[no-any-return]
-
-    solution = start.copy()
-    wanted = root_weights * targets
-    residual = wanted - apply(solution)
-    direction = residual.copy()
-    size = (residual**2).sum(axis=0)
-    goal = (_TOLERANCE**2) * (wanted**2).sum(axis=0)
-    for _ in range(_MAX_STEPS):
-        if (size <= goal).all():
-            break
-        applied = apply(direction)
-        stride = size / np.maximum((direction * applied).sum(axis=0), 1e-300)
-        solution += stride * direction
-        residual -= stride * applied
-        smaller = (residual**2).sum(axis=0)
-        direction = residual + smaller / np.maximum(size, 1e-300) * direction
-        size = smaller
-    return solution
 
 
 # The evidence

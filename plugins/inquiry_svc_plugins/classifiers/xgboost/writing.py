@@ -27,13 +27,14 @@ from inquiry_svc_plugins.classifiers.digests import digest_of
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
 from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
-from inquiry_svc_plugins.classifiers.xgboost.training import RIDGE, ROUNDS, TREES, Trained
+from inquiry_svc_plugins.classifiers.xgboost.ridge import RIDGE
+from inquiry_svc_plugins.classifiers.xgboost.training import ROUNDS, TREES, Trained
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
 
 REVIEW_ACCURACY: Final = 0.95
 """How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
-MODEL_VERSION: Final = "4"
+MODEL_VERSION: Final = "5"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
 
 
