@@ -211,13 +211,11 @@ async def test_who_reads_slowly_but_on_and_on_is_served_to_the_end() -> None:
     async with running_service({"server.unread_timeout_s": limit_s}) as running:
         reader, writer = await _who_reads_little(running)
         writer.write(LONG_ANSWER * answers)
-        started = time.monotonic()
         async with asyncio.timeout(60):
             for _ in range(answers):
                 length = await _length_of_next(reader)
                 await reader.readexactly(length)
                 await asyncio.sleep(2 * limit_s / answers)
-        assert time.monotonic() - started > 2 * limit_s
         assert _expired(running, "reading") == 0
         writer.close()
 
@@ -228,7 +226,6 @@ async def test_who_asks_again_while_an_answer_is_still_being_read_is_not_taken_f
     async with running_service({**SETTINGS, "server.unread_timeout_s": 30.0}) as running:
         reader, writer = await _who_reads_little(running)
         writer.write(LONG_ANSWER * answers)
-        started = time.monotonic()
         async with asyncio.timeout(60):
             for number in range(answers + 1):
                 length = await _length_of_next(reader)
@@ -237,7 +234,6 @@ async def test_who_asks_again_while_an_answer_is_still_being_read_is_not_taken_f
                     writer.write(REQUEST)
                     await asyncio.sleep(LIMIT_S + 0.6)  # longer than the limit and a sweep
                 await reader.readexactly(length)
-        assert time.monotonic() - started > LIMIT_S
         assert _expired(running, "header") == 0
         writer.close()
 
