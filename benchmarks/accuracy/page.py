@@ -40,6 +40,8 @@ without trees, on public rows (the mean of their sources) and on hands held out:
 _LEFT_OUT: Final = (
     """With public rows in it, each source judged without it and its kin; in points against the same without:"""
 )
+_READINGS: Final = """In points against the same without, on hands held out (the mean of all). Convolutions read alike
+what pairs can't, "not working" and "doesn't even start"; they add the less, the better the n-grams are weighed:"""
 _BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
   confidence of sentiment and urgency more honest, and help with the sentiment of other text than mail.
 - Trees without the linear scores, and on mail MiniLM alone, are less right than the linear layer."""
@@ -47,9 +49,10 @@ _BESIDES: Final = """- Trees over the linear scores hardly change how often an a
 
 def write_page(results: Mapping[str, Any], second: Mapping[str, Any] | None = None) -> None:
     """From the content of `results/accuracy.json` and, where it was measured, of `results/second_opinions.json`; what
-    was tried of words is in `results/words_tried.json`."""
-    tried = json.loads((RESULTS / "words_tried.json").read_text())
-    lines = [*_lines(results), *(_second_opinions(second) if second else ()), *_words_tried(tried)]
+    was tried besides is in `results/words_tried.json` and `results/readings_tried.json`."""
+    words, readings = (json.loads((RESULTS / f"{name}_tried.json").read_text()) for name in ("words", "readings"))
+    lines = [*_lines(results), *(_second_opinions(second) if second else ())]
+    lines += [*_words_tried(words), *_readings_tried(readings)]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -197,6 +200,16 @@ def _words_tried(found: Mapping[str, Any]) -> Iterator[str]:
             "-" if each[key] is None else f"{each[key]:+.1f}" for key in ("category", "sentiment", "held_out_sentiment")
         ]
         yield f"| {each['what']} | {' | '.join(cells)} |"
+
+
+def _readings_tried(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from _heading("How a text is read: ways to it that were tried")
+    yield _READINGS
+    yield ""
+    yield "| | category | sentiment | urgency |"
+    yield "|---|---|---|---|"
+    for each in found["tried"]:
+        yield f"| {each['what']} | " + " | ".join(f"{each[axis]:+.1f}" for axis in AXES) + " |"
 
 
 def cost_us(found: Mapping[str, Any], point: Mapping[str, Any]) -> float:
