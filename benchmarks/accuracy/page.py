@@ -183,33 +183,29 @@ def _words_tried(found: Mapping[str, Any]) -> Iterator[str]:
     """Tried once, by means that are not kept: the public rows are not in the tree."""
     yield from _heading("What words mean: ways to it that were tried")
     yield _WORDS
-    yield ""
-    yield "| | public rows: category | public rows: sentiment | held-out hands: category | held-out hands: sentiment |"
-    yield "|---|---|---|---|---|"
-    keys = ("public_category", "public_sentiment", "held_out_category", "held_out_sentiment")
-    for each in found["tried"]:
-        cells = ["-" if each[key] is None else f"{each[key]:.3f}" for key in keys]
-        yield f"| {each['what']} | {' | '.join(cells)} |"
+    public = {f"public_{axis}": f"public rows: {axis}" for axis in ("category", "sentiment")}
+    held_out = {f"held_out_{axis}": f"held-out hands: {axis}" for axis in ("category", "sentiment")}
+    yield from _tried(found["tried"], public | held_out, ".3f")
     yield ""
     yield _LEFT_OUT
-    yield ""
-    yield "| | category | sentiment | held-out hands: sentiment |"
-    yield "|---|---|---|---|"
-    for each in found["left_out"]:
-        cells = [
-            "-" if each[key] is None else f"{each[key]:+.1f}" for key in ("category", "sentiment", "held_out_sentiment")
-        ]
-        yield f"| {each['what']} | {' | '.join(cells)} |"
+    columns = {"category": "category", "sentiment": "sentiment", "held_out_sentiment": "held-out hands: sentiment"}
+    yield from _tried(found["left_out"], columns, "+.1f")
 
 
 def _readings_tried(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _heading("How a text is read: ways to it that were tried")
     yield _READINGS
+    yield from _tried(found["tried"], {axis: axis for axis in AXES}, "+.1f")
+
+
+def _tried(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], form: str) -> Iterator[str]:
+    """A line for each, with a dash where nothing was measured; `columns` names what is kept under each key."""
     yield ""
-    yield "| | category | sentiment | urgency |"
-    yield "|---|---|---|---|"
-    for each in found["tried"]:
-        yield f"| {each['what']} | " + " | ".join(f"{each[axis]:+.1f}" for axis in AXES) + " |"
+    yield "| | " + " | ".join(columns.values()) + " |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for each in rows:
+        cells = ["-" if each[key] is None else format(each[key], form) for key in columns]
+        yield f"| {each['what']} | {' | '.join(cells)} |"
 
 
 def cost_us(found: Mapping[str, Any], point: Mapping[str, Any]) -> float:
