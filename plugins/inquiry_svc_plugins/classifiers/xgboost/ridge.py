@@ -8,6 +8,7 @@ for all, sentiment of hands held out was right half a point to a point less ofte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,23 @@ LEAST: Final = 0.1
 """Added to what an n-gram says, so that none is silenced."""
 _TOLERANCE: Final = 1e-3
 _MAX_STEPS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    weights: Floats
+    """(n-grams, labels)."""
+    bias: Floats
+    coefficients: Floats
+    """Of the rows, one column a label: where the fit to fewer of the rows may start."""
+
+
+def fit(matrix: csr_matrix, targets: Floats, root_weights: Floats, start: Floats) -> Fitted:
+    """For what each is see `variances` and `solve`."""
+    free = variances(matrix, targets, root_weights)
+    coefficients = solve(matrix, free, targets, root_weights, start)
+    weighted = coefficients * root_weights
+    return Fitted(free * (matrix.T @ weighted), weighted.sum(axis=0), coefficients)
 
 
 def variances(matrix: csr_matrix, targets: Floats, root_weights: Floats) -> Floats:

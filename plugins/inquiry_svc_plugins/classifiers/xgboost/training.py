@@ -54,7 +54,7 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
-from inquiry_svc_plugins.classifiers.xgboost.ridge import solve, variances
+from inquiry_svc_plugins.classifiers.xgboost.ridge import fit
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
@@ -157,21 +157,17 @@ def train_linear(
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
     root_weights = np.sqrt(row_weights(rows))[:, None] * known
-    free = variances(matrix, targets, root_weights)
-    whole = solve(matrix, free, targets, root_weights, np.zeros_like(targets))
+    whole = fit(matrix, targets, root_weights, np.zeros_like(targets))
     on_step()
     scores = np.empty((len(rows), LABELS), np.float32)
     for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
         seen = np.where(held_out[:, None], 0.0, root_weights)
-        free_then = variances(matrix, targets, seen)
-        part = solve(matrix, free_then, targets, seen, np.where(held_out[:, None], 0.0, whole)) * seen
-        scores[held_out] = matrix[held_out] @ (free_then * (matrix.T @ part)) + part.sum(axis=0)
+        part = fit(matrix, targets, seen, np.where(held_out[:, None], 0.0, whole.coefficients))
+        scores[held_out] = matrix[held_out] @ part.weights + part.bias
         on_step()
-    whole *= root_weights
-    weights = free * (matrix.T @ whole)
     meanings, bias, by_meaning = train_meanings(features, read_vectors(), targets, root_weights, folds)
-    arrays = to_arrays(weights, whole.sum(axis=0) + bias, frequency, len(rows)) | meanings
+    arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(rows)) | meanings
     return arrays, scores + by_meaning.astype(np.float32)
 
 
