@@ -17,6 +17,8 @@ from inquiry_svc.web.media_types import JSON, NDJSON, PROBLEM
 DOCUMENT: web.AppKey[bytes] = web.AppKey("openapi_document", bytes)
 
 _TEXT_HEADER: Final = {"schema": {"type": "string"}}
+_UNREADABLE: Final = 400
+"""What any call may meet."""
 _REFUSED: Final = (401, 403, 429)
 """What any call may meet that takes a scope."""
 _SCHEMES: Final = {
@@ -27,7 +29,7 @@ _WORDS: Final = {
     200: "Done.",
     201: "Committed.",
     204: "Erased.",
-    400: "Not JSON.",
+    400: "Not JSON, or not HTTP; a header, or the path and query, of more than 8,190 bytes.",
     401: "Where the service has API keys: without one that is valid.",
     403: "With a key that has another scope, or from a page of another origin.",
     404: "No such inquiry, or no explanation: `type` says which.",
@@ -134,7 +136,7 @@ def openapi_document(endpoints: Sequence[Endpoint]) -> bytes:
 
 
 def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    problems = (*endpoint.problems, *(_REFUSED if endpoint.scope is not None else ()))
+    problems = (_UNREADABLE, *endpoint.problems, *(_REFUSED if endpoint.scope is not None else ()))
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__ + ("_root" if endpoint.path == "/metrics" else ""),
         "summary": endpoint.summary,

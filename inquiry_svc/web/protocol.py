@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from msgspec import Struct
 
 from inquiry_svc.intake.strict_json import Fault
@@ -242,6 +242,8 @@ class HttpProtocol(web.RequestHandler):
         """Answer and close. Called by aiohttp for bytes that are not HTTP, and for what got past the application."""
         request_id = request_id_of(None)
         unreadable = "what was sent can't be read as an HTTP request"
+        if isinstance(exc, LineTooLong):
+            unreadable += f": its first line or a header has more than {exc.args[1]} bytes"
         refusal = Refusal(status, unreadable, [Fault("", unreadable)])
         if isinstance(exc, ContentEncodingError) and "install" in exc.message:  # else the application refuses it
             refusal = other_coding()

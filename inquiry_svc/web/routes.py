@@ -10,7 +10,7 @@ from inquiry_svc.web.endpoint import Endpoint
 from inquiry_svc.web.media_types import NDJSON
 
 _V1: Final = "/api/v1"
-_REFUSED: Final = (400, 408, 413, 415, 422)
+_REFUSED: Final = (408, 413, 415, 422)
 _OVERLOAD: Final = (500, 503)
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -144,6 +144,7 @@ async def test_what_is_no_http_is_a_problem_as_well(running: Running, raw: bytes
     assert b"Server: inquiry-svc\r\n" in head
     document = json.loads(body)
     assert document["status"] == 400
+    assert ("a header has more than 8190 bytes" in document["detail"]) == (len(raw) > 8190)
     assert f"X-Request-ID: {document['request_id']}".encode() in head
 
 

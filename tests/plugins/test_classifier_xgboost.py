@@ -184,18 +184,23 @@ def refusal(folder: Path) -> str:
 
 
 def test_it_is_read_in_many_small_steps() -> None:
-    worked_s: list[float] = []
-    started_s = time.thread_time()
-
-    def pause() -> None:
-        nonlocal started_s
-        worked_s.append(time.thread_time() - started_s)
+    def steps_s() -> list[float]:
+        worked_s: list[float] = []
         started_s = time.thread_time()
 
-    load_model(plugin.PACKAGED_MODEL, pause)
-    pause()
-    assert len(worked_s) > 120
-    assert max(worked_s) < 0.2 * sum(worked_s), "most of it is one step"
+        def pause() -> None:
+            nonlocal started_s
+            worked_s.append(time.thread_time() - started_s)
+            started_s = time.thread_time()
+
+        load_model(plugin.PACKAGED_MODEL, pause)
+        pause()
+        return worked_s
+
+    # Of three readings, since a collection of garbage may fall in one.
+    quickest_s = [min(step) for step in zip(*(steps_s() for _ in range(3)), strict=True)]
+    assert len(quickest_s) > 120
+    assert max(quickest_s) < 0.2 * sum(quickest_s), "most of it is one step"
 
 
 def test_the_table_made_in_steps_is_what_the_file_says_n_gram_by_n_gram() -> None:
