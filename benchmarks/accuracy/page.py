@@ -18,8 +18,8 @@ Written by `make accuracy` (`PUBLIC=FILE` names rows of your own to be judged be
 `results/accuracy.json` and `results/second_opinions.json`. Judged on the hands in the corpus' `judging/`: inquiries by
 authors from whom nothing here has learnt and by whom nothing was chosen.
 
-- **shipped**: the packaged model, `xgboost`: linear layers over hashed n-grams and over what words
-  mean, trees over their scores.
+- **shipped**: the packaged model, `xgboost`: linear layers over hashed n-grams and over what words mean, a convolution
+  over words in their order, trees over their scores.
 - **linear alone**: those layers without the trees.
 - **XGBoost alone**: trees straight over the n-grams, without the linear scores between.
 - **MiniLM**: the optional classifier `minilm`: embeddings of a small transformer, logistic regression.
@@ -41,7 +41,7 @@ _LEFT_OUT: Final = (
     """With public rows in it, each source judged without it and its kin; in points against the same without:"""
 )
 _READINGS: Final = """In points against the same without, on hands held out (the mean of all). Convolutions read alike
-what pairs can't, "not working" and "doesn't even start"; they add the less, the better the n-grams are weighed:"""
+what pairs can't, "not working" and "doesn't even start"; the model has the last but one:"""
 _BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
   confidence of sentiment and urgency more honest, and help with the sentiment of other text than mail.
 - Trees without the linear scores, and on mail MiniLM alone, are less right than the linear layer."""

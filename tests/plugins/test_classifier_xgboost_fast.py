@@ -124,6 +124,7 @@ def test_what_the_trees_look_at_is_the_same_to_the_bit() -> None:
         linear,
         table=linear.table * larger,
         meanings=replace(linear.meanings, table=linear.meanings.table * larger),
+        convolution=replace(linear.convolution, scale=linear.convolution.scale * np.float32(1 << 14)),
         bias=linear.bias * np.float32(1 << 14),
     )
     features = extract(texts)

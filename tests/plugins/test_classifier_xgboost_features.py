@@ -20,7 +20,7 @@ from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, MAX_TE
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs, load_model
 from inquiry_svc_plugins.classifiers.xgboost.trees import forest_from_booster
-from inquiry_svc_plugins.classifiers.xgboost.units import DROPPED, LETTER, MULTIPLIER, unit_tables
+from inquiry_svc_plugins.classifiers.xgboost.units import BLANK, DROPPED, LETTER, MULTIPLIER, unit_tables
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 
@@ -87,6 +87,19 @@ def mix(value: int) -> int:
     return value >> (32 - BUCKET_BITS)
 
 
+def plain_tokens(text: Text) -> list[int]:
+    """The bucket of each word and of each mark, in their order."""
+    tokens: list[list[int]] = [[]]
+    for unit in plain_units(text):
+        kind, folded = unit_tables().kinds[unit], int(unit_tables().folded[unit])
+        if kind >= LETTER:
+            tokens[-1].append(folded)
+        else:
+            tokens += [[folded], []] if kind != BLANK else [[]]
+    powers = [pow(int(MULTIPLIER), place + 1, 1 << 32) for place in range(32)]
+    return [mix(sum(unit * powers[min(place, 31)] for place, unit in enumerate(each))) for each in tokens if each]
+
+
 def of_text(features: Features, place: int) -> tuple[list[int], list[int], list[int]]:
     starts = [*features.starts.tolist(), len(features.buckets)]
     characters = features.buckets[starts[2 * place] : starts[2 * place + 1]]
@@ -105,6 +118,8 @@ def test_buckets_are_those_of_the_plain_reading() -> None:
     features = extract(texts)
     for place, text in enumerate(texts):
         assert of_text(features, place) == plain_buckets(text), text
+        ends = [*features.token_starts.tolist(), len(features.tokens)]
+        assert features.tokens[ends[place] : ends[place + 1]].tolist() == plain_tokens(text), text
 
 
 def test_features_of_a_text_do_not_depend_on_the_batch() -> None:

@@ -28,6 +28,7 @@ from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
 from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
 from inquiry_svc_plugins.classifiers.xgboost.units import (
     BANG,
+    BLANK,
     CAPITAL,
     DIGIT,
     DROPPED,
@@ -82,6 +83,10 @@ class Features:
     Here too the first bucket is in every text."""
     word_starts: NDArray[np.int64]
     """Where each text's begin."""
+    tokens: NDArray[np.uint32]
+    """The buckets of the words and marks of the first text, in the order in which they stand, then of the second."""
+    token_starts: NDArray[np.int64]
+    """Where each text's begin. A text may have none."""
     surface: NDArray[np.float32]
     """One row a text, one column for each of `SURFACE`."""
 
@@ -110,6 +115,10 @@ def extract(texts: Sequence[Text]) -> Features:
     text_of_word = text_of_unit[starts]
 
     word_buckets = mix(words)
+    marks = np.flatnonzero((kinds > BLANK) & (kinds < LETTER))
+    token_places = np.concatenate([starts, marks])
+    in_order = np.argsort(token_places, kind="stable")
+    tokens = np.concatenate([word_buckets, mix(folded[marks] * tables.powers[0])])[in_order]
     families = np.arange(2 * len(texts), dtype=np.uint32) << np.uint32(BUCKET_BITS)
     keys = _distinct(
         families,
@@ -123,6 +132,8 @@ def extract(texts: Sequence[Text]) -> Features:
         np.searchsorted(keys, families),
         word_keys & np.uint32((BUCKETS >> 1) - 1),
         np.searchsorted(word_keys, empty),
+        tokens,
+        np.searchsorted(text_of_unit[token_places[in_order]], np.arange(len(texts))),
         _surface(texts, kinds, edges, lengths, word_buckets, text_of_word),
     )
 

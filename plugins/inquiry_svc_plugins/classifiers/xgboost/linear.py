@@ -2,8 +2,8 @@
 
 Each family of n-grams makes a vector of its own, in which rare n-grams weigh more (by their inverse document
 frequency): of length 1 for the words, of `CHARACTER_SHARE` for the characters. The scores are both vectors times the
-weights, plus a bias and what the words say by their meaning (`meanings.py`). The weights are kept as signed bytes with
-one scale a label, and only for n-grams that several rows of the corpus have.
+weights, plus a bias and what the words say by their meaning (`meanings.py`) and in their order (`convolution.py`). The
+weights are kept as signed bytes with one scale a label, and only for n-grams that several rows of the corpus have.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.giving_way import go_on
+from inquiry_svc_plugins.classifiers.xgboost.convolution import Convolution
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, SEEN_IN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, Meanings, rows_of_a_line, zeros
@@ -35,6 +36,7 @@ class LinearLayer:
     """In each row 13 weights, the squared length that an n-gram adds, and whether it is known and everyday as
     `evidence.py` says. The first is that of all which have no weights: they count as the rarest."""
     meanings: Meanings
+    convolution: Convolution
     bias: NDArray[np.float32]
     character_share: np.float32
 
@@ -60,7 +62,8 @@ class LinearLayer:
             some[:, LABELS + 1], some[:, LABELS + 2] = known[step] >= KNOWN, known[step] >= EVERYDAY
             pause()
         meanings = Meanings.from_arrays(arrays, pause)
-        return cls(rows, table, meanings, arrays["bias"], np.float32(arrays["character_share"]))
+        convolution = Convolution.from_arrays(arrays, pause)
+        return cls(rows, table, meanings, convolution, arrays["bias"], np.float32(arrays["character_share"]))
 
     def known(self, features: Features) -> NDArray[np.uint8]:
         """Of each of the buckets what `known_buckets` says."""
@@ -75,11 +78,12 @@ class LinearLayer:
         sums = np.add.reduceat(rows, features.starts, axis=0)
         scores = sums[:, :LABELS] / np.sqrt(sums[:, LABELS : LABELS + 1])
         by_ngrams = scores[0::2] * self.character_share + scores[1::2]
-        return (by_ngrams + self.meanings.scores(features) + self.bias).astype(np.float32, copy=False)
+        by_words = by_ngrams + self.meanings.scores(features) + self.convolution.scores(features)
+        return (by_words + self.bias).astype(np.float32, copy=False)
 
     def contributions(self, features: Features) -> NDArray[np.float64]:
         """What each bucket of one text adds to each score, one bucket a row: with the bias and the contributions of
-        `meanings` they make the scores."""
+        `meanings` and `convolution` they make the scores."""
         rows = self.table[self.rows[features.buckets]].astype(np.float64)
         lengths = np.sqrt(np.add.reduceat(rows[:, LABELS], features.starts))
         scale = np.array([self.character_share, 1.0]) / lengths

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from inquiry_svc.giving_way import go_on
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 
-Number = TypeVar("Number", np.int32, np.float32)
+Number = TypeVar("Number", np.int8, np.int32, np.float32)
 
 LABELS: Final = 13
 ROW: Final = 16

@@ -2,8 +2,8 @@
 
 An n-gram counts once a text. What it adds goes to the tokens in which it lies: in equal parts to each place where it
 stands, and there by the number of its characters in each; a pair of words is halved. What a word says by its meaning
-goes to it alone. Together with the bias and with the two buckets that every text has, the tokens make up the scores
-exactly.
+goes to it alone, and what a window says to the three words or marks in it. Together with the bias and with the two
+buckets that every text has, the tokens make up the scores exactly, but for the rounding of `convolution.py`.
 """
 
 from __future__ import annotations
@@ -73,13 +73,16 @@ def token_scores(runs: Runs, features: Features, linear: LinearLayer) -> TokenSc
     meanings = mix(hashes) + _FIRST_MEANING
     shares = [*_character_shares(runs), *_word_shares(words, pairs, meanings, tokens)]
     at_word, at_pair, at_meaning = (np.searchsorted(buckets, each) for each in (words, pairs, meanings))
+    by_token = _added_up(shares, buckets, adds, len(runs.spans))
+    marks = np.where(runs.are_words, 1, runs.stops - runs.starts)  # each by itself in a run of them
+    np.add.at(by_token, np.repeat(runs.tokens, marks), linear.convolution.contributions(features))
     as_words = np.zeros((len(runs.spans), LABELS))
     as_words[tokens] = adds[at_word] + adds[at_meaning]
     lists = word_lists()[mix(hashes)].astype(np.int64)
     listed = np.zeros((len(runs.spans), len(LEXICON)))
     np.add.at(listed, (tokens[lists > 0], lists[lists > 0] - 1), 1.0)
     return TokenScores(
-        adds=_added_up(shares, buckets, adds, len(runs.spans)),
+        adds=by_token,
         as_words=as_words,
         listed=listed,
         pairs=[Pair(first, second, adds[at_pair[place]]) for place, first, second in _lasting_pairs(runs)],

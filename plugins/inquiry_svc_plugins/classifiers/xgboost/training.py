@@ -4,14 +4,15 @@
    -1, see `ridge.py`. A row without a label on an axis weighs nothing there; the rows of one `group`
    weigh as much as one row without.
    Beside it a second layer is fitted to what the words mean, from vectors that come with the package: see
-   `word_vectors.py`.
+   `word_vectors.py`. And a third to the words in their order: see `convolution_training.py`.
 2. The scores that the trees learn from are made by layers that have not seen the row's author (out of fold by
    `source`), else the trees would learn to trust scores that only memory makes good.
 3. The trees are cross-validated over the same folds. Temperatures for each axis, fitted on those answers, make the
    confidence fit the accuracy on authors not seen, and the same answers give the figures of the model card.
 4. How familiar the spelling of a row is to the rows of the other folds says what to expect of mail: see `evidence.py`.
 
-The same rows on the same versions give the same bytes: seeds are fixed, one thread computes, no time or path is kept.
+The same rows on the same versions and a processor of the same kind give the same bytes: seeds are fixed, one thread
+computes, no time or path is kept.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
     row_weights,
     surprise_of,
 )
+from inquiry_svc_plugins.classifiers.xgboost.convolution_training import parts_of, train_convolution
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     SEEN_IN,
     Counts,
@@ -105,7 +107,8 @@ class Trained:
 
 def steps(rows: Sequence[LabelledText]) -> int:
     """How often `train` will call `on_step`."""
-    return (1 + len(AXES)) * (1 + int(folds_of(rows)[0].max() + 1)) + 1
+    folds, _ = folds_of(rows)
+    return (1 + len(AXES)) * (1 + int(folds.max() + 1)) + 1 + 1 + parts_of(folds)
 
 
 def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: None) -> Trained:
@@ -128,17 +131,13 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
 def extract_all(rows: Sequence[LabelledText]) -> Features:
     """The features of every row, read in chunks."""
     chunks = [extract([row.text for row in rows[at : at + _CHUNK]]) for at in range(0, len(rows), _CHUNK)]
-    offsets, word_offsets = (
-        np.cumsum([0, *map(len, each[:-1])])
-        for each in ([chunk.buckets for chunk in chunks], [chunk.words for chunk in chunks])
-    )
-    return Features(
-        np.concatenate([chunk.buckets for chunk in chunks]),
-        np.concatenate([chunk.starts + offset for chunk, offset in zip(chunks, offsets, strict=True)]),
-        np.concatenate([chunk.words for chunk in chunks]),
-        np.concatenate([chunk.word_starts + offset for chunk, offset in zip(chunks, word_offsets, strict=True)]),
-        np.concatenate([chunk.surface for chunk in chunks]),
-    )
+    joined: dict[str, NDArray[Any]] = {"surface": np.concatenate([chunk.surface for chunk in chunks])}
+    for items, starts in (("buckets", "starts"), ("words", "word_starts"), ("tokens", "token_starts")):
+        parts = [getattr(chunk, items) for chunk in chunks]
+        before = np.cumsum([0, *map(len, parts[:-1])])
+        joined[items] = np.concatenate(parts)
+        joined[starts] = np.concatenate([getattr(chunk, starts) + at for chunk, at in zip(chunks, before, strict=True)])
+    return Features(**joined)
 
 
 # The linear layer
@@ -166,9 +165,11 @@ def train_linear(
         part = fit(matrix, targets, seen, np.where(held_out[:, None], 0.0, whole.coefficients))
         scores[held_out] = matrix[held_out] @ part.weights + part.bias
         on_step()
-    meanings, bias, by_meaning = train_meanings(features, read_vectors(), targets, root_weights, folds)
-    arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(rows)) | meanings
-    return arrays, scores + by_meaning.astype(np.float32)
+    words = read_vectors()
+    meanings, bias, by_meaning = train_meanings(features, words, targets, root_weights, folds)
+    filters, by_filters = train_convolution(features, words, answers, row_weights(rows), folds, on_step)
+    arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(rows)) | meanings | filters
+    return arrays, scores + (by_meaning + by_filters).astype(np.float32)
 
 
 def _matrix(features: Features, frequency: NDArray[np.int64], documents: int) -> csr_matrix:

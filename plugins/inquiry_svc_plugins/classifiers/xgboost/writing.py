@@ -1,7 +1,7 @@
 """Writes a trained model as the folder that `model.py` reads, with its model card.
 
 The folder says what the model was made of and how it does on authors it has not seen, never when or where it was made:
-the same rows on the same versions give the same bytes.
+the same rows on the same versions and a processor of the same kind give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, Final
 import numpy as np
 import scipy
 import xgboost
+from numpy.lib.introspect import opt_func_info
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.evaluation import ECE_BINS, AxisFigures, judge, review_thresholds
@@ -24,6 +26,7 @@ from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 from inquiry_svc.settings import ReviewSettings
 from inquiry_svc_plugins.classifiers.digests import digest_of
+from inquiry_svc_plugins.classifiers.xgboost.convolution_training import CONVOLUTION
 from inquiry_svc_plugins.classifiers.xgboost.features import PREPROCESSING_VERSION, SURFACE
 from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST, PROFILE, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
@@ -34,7 +37,7 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
 REVIEW_ACCURACY: Final = 0.95
 """How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
-MODEL_VERSION: Final = "5"
+MODEL_VERSION: Final = "6"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
 
 
@@ -92,11 +95,26 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
             "labelled": {axis: len(made.rows) for axis, made in trained.axes.items()},
             "sources": dict(Counter(row.source for row in rows)),
         },
-        "training": {"ridge": RIDGE, "word_vectors": read_vectors().digest, "rounds": ROUNDS, "trees": TREES},
-        "made_with": {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__},
+        "training": {
+            "ridge": RIDGE,
+            "word_vectors": read_vectors().digest,
+            "convolution": CONVOLUTION,
+            "rounds": ROUNDS,
+            "trees": TREES,
+        },
+        "made_with": _made_with(),
         "cross_validation": _cross_validation(trained, rows),
         "review": review,
     }
+
+
+def _made_with() -> dict[str, str]:
+    """On which the last bit of a sum depends, and so the bytes of a model: libraries, and the kind of processor."""
+    libraries = {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__}
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    names = sorted({f"{each['internal_api']} {each['version']} {each.get('architecture')}" for each in blas})
+    vectors = opt_func_info(func_name="^exp$", signature="float32")["exp"]["ff"]["current"]
+    return {**libraries, "blas": ", ".join(names), "vectors": vectors}
 
 
 def corpus_digest(rows: Sequence[LabelledText]) -> str:
@@ -171,7 +189,7 @@ def _card(manifest: Mapping[str, Any]) -> str:
         "Gives each text a category, a sentiment and an urgency, each with a probability.",
         "Written by `inquiry-svc train`.",
         "",
-        "It reads n-grams, and what words mean: vectors of words by all-MiniLM-L6-v2",
+        "It reads n-grams, what words mean and what they say in their order: vectors of words by all-MiniLM-L6-v2",
         f"(sentence-transformers, Apache-2.0), of digest `{manifest['training']['word_vectors']}`. "
         "That model is not in here.",
         "",

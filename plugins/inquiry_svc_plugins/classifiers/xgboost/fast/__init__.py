@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from inquiry_svc.giving_way import go_on
 from inquiry_svc.inquiries import AXES, Text
+from inquiry_svc_plugins.classifiers.xgboost.convolution import FILTERS, MEAN_PARTS, WINDOW
 from inquiry_svc_plugins.classifiers.xgboost.evidence import (
     AMOUNT,
     DIGITS_SHARE,
@@ -106,6 +107,11 @@ class _Kernel:
             table=self._address(model.linear.table, np.float32),
             meaning_rows=self._address(model.linear.meanings.rows, np.int32),
             meanings=self._address(model.linear.meanings.table, np.float32),
+            token_rows=self._address(model.linear.convolution.rows, np.int32),
+            worth=self._address(model.linear.convolution.table, np.int8),
+            filter_bias=self._address(model.linear.convolution.bias, np.int16),
+            filter_out=self._address(model.linear.convolution.out, np.int16),
+            filter_scale=self._address(model.linear.convolution.scale, np.float32),
             bias=self._address(model.linear.bias, np.float32),
             character_share=float(model.linear.character_share),
             spelling=_Bounds(*spelling_bounds(model.familiar_from)),
@@ -183,7 +189,9 @@ class _Model(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("kinds", "folded", "whitespace", "powers", "word_lists")),
         ("last_power", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("rows", "table", "meaning_rows", "meanings", "bias")),
+        *((name, ctypes.c_void_p) for name in ("rows", "table", "meaning_rows", "meanings")),
+        *((name, ctypes.c_void_p) for name in ("token_rows", "worth", "filter_bias", "filter_out", "filter_scale")),
+        ("bias", ctypes.c_void_p),
         ("character_share", ctypes.c_double),
         *((name, _Bounds) for name in ("spelling", "amount", "everyday_share", "digits_share")),
         ("listed_from", ctypes.c_double),
@@ -191,7 +199,10 @@ class _Model(ctypes.Structure):
     )
 
 
-_SHAPE: Final = (ctypes.sizeof(_Model), BUCKET_BITS, _LABELS, ROW, len(SURFACE), len(LEXICON))
+_SHAPE: Final = (
+    *(ctypes.sizeof(_Model), BUCKET_BITS, _LABELS, ROW, len(SURFACE), len(LEXICON)),
+    *(WINDOW, FILTERS, MEAN_PARTS),
+)
 
 
 def _function(loader: Callable[[str], ctypes.CDLL]) -> Callable[..., int]:

@@ -33,12 +33,14 @@ typedef struct {
     uint64_t words[MAP_WORDS];
 } Map;
 
-/* Of one text. The two arrays have room for three units more than it has. */
+/* Of one text. The three arrays have room for three units more than it has. */
 typedef struct {
     Map characters, words, single_words; /* the last without pairs */
     float surface[SURFACE];
     uint16_t *units;
     uint32_t *folded; /* with a space at both ends */
+    uint32_t *tokens; /* the buckets of its words and marks, in order, */
+    size_t length;    /* and how many they are */
 } Features;
 
 /* Maps of buckets */
@@ -137,7 +139,7 @@ static size_t read_words(const Tables *tables, Features *features, size_t count,
     uint32_t kinds[KINDS] = {0}, lists[LISTS + 1] = {0};
     uint32_t hash = 0, previous = 0, words = 0, *folded = features->folded;
     int64_t place = -1; /* in a word; -1 between words */
-    size_t kept = 0;
+    size_t kept = 0, length = 0;
     folded[0] = SPACE;
     features->units[count] = SPACE; /* ends the last word */
     for (size_t at = 0; at <= count; at++) {
@@ -150,18 +152,24 @@ static size_t read_words(const Tables *tables, Features *features, size_t count,
         if (kind >= LETTER) {
             place += place < tables->last_power;
             hash += folded[kept] * tables->powers[place];
-        } else if (place >= 0) {
+            continue;
+        }
+        if (place >= 0) {
             uint32_t bucket = mix(hash);
             add(&features->words, bucket, 1);
             add(&features->single_words, bucket, 1);
             lists[tables->word_lists[bucket]]++;
+            features->tokens[length++] = bucket;
             if (words++)
                 add(&features->words, mix(previous * MULTIPLIER + hash), 1);
             previous = hash;
             hash = 0;
             place = -1;
         }
+        if (kind > BLANK)
+            features->tokens[length++] = mix(folded[kept] * tables->powers[0]);
     }
+    features->length = length;
     float *surface = features->surface;
     surface[0] = (float)log1p((double)kept);
     surface[1] = (float)log1p((double)words);

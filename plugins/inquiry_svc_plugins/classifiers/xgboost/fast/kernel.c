@@ -1,4 +1,4 @@
-/* From texts to probabilities: what `features.py`, `linear.py`, `meanings.py`, `trees.py` and `model.py` compute, once
+/* From texts to probabilities: what `features.py`, `linear.py`, `meanings.py`, `convolution.py`, `trees.py` and `model.py` compute, once
    more.
 
    Those files say what is computed and why. This is held to them by tests on every kind of text, and once more each
@@ -14,6 +14,13 @@
 #define ROW 16 /* floats: one weight for each label, and at [LABELS] what the n-gram adds to the squared length; */
 #define KNOWN (LABELS + 1) /* whether the corpus knows it, */
 #define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
+#define WINDOW 3 /* as `convolution.py` says, and the next three */
+#define FILTERS 128
+#define ROW_OF_WORTH (WINDOW * FILTERS)
+#define NOTHING 0
+#define MEAN_PARTS 32
+#define LANES 16
+#define SUMMED 32
 #define SHORT 2.0 /* as `temperatures.py` says */
 #define LONG 4.7
 
@@ -40,6 +47,11 @@ typedef struct {
     const float *table;
     const int32_t *meaning_rows; /* of each bucket of a single word its row among the meanings */
     const float *meanings;       /* as the table, but that at [LABELS] is the word's amount, and after it nothing */
+    const int32_t *token_rows;   /* of each bucket of a single word or mark its row among what tokens are worth */
+    const int8_t *worth;         /* to each filter as the first, second and third of a window */
+    const int16_t *filter_bias;
+    const int16_t *filter_out;   /* what each label gets of each filter's best window, then of its mean */
+    const float *filter_scale;
     const float *bias;
     double character_share;
     Bounds spelling, amount, everyday_share, digits_share;
@@ -53,7 +65,7 @@ typedef struct {
 } Count;
 
 /* What this was built for. The caller compares, since it might have been built from other files than it is used with. */
-const int32_t inquiry_shape[] = {sizeof(Model), BUCKET_BITS, LABELS, ROW, SURFACE, LISTS};
+const int32_t inquiry_shape[] = {sizeof(Model), BUCKET_BITS, LABELS, ROW, SURFACE, LISTS, WINDOW, FILTERS, MEAN_PARTS};
 
 /* The linear layer */
 
@@ -124,6 +136,67 @@ static size_t meaning_scores(const Model *model, Map *map, uint32_t *room, float
     return count;
 }
 
+/* The convolution */
+
+/* Of LANES filters, from `first` on. */
+static void pool_lanes(const Model *model, const uint32_t *rows, size_t length, int first, int16_t *best, int32_t *sums)
+{
+    const int8_t *worth = model->worth + first;
+    int16_t bias[LANES], most[LANES] = {0};
+    memcpy(bias, model->filter_bias + first, sizeof bias);
+    for (size_t at = 0; at < length;) {
+        int16_t some[LANES] = {0};
+        for (size_t end = at + SUMMED < length ? at + SUMMED : length; at < end; at++) {
+            const int8_t *before = worth + (size_t)rows[at] * ROW_OF_WORTH;
+            const int8_t *own = worth + (size_t)rows[at + 1] * ROW_OF_WORTH + FILTERS;
+            const int8_t *behind = worth + (size_t)rows[at + 2] * ROW_OF_WORTH + 2 * FILTERS;
+            for (int lane = 0; lane < LANES; lane++) {
+                int16_t fits = (int16_t)(before[lane] + own[lane] + behind[lane] + bias[lane]);
+                fits = fits > 0 ? fits : 0;
+                most[lane] = fits > most[lane] ? fits : most[lane];
+                some[lane] = (int16_t)(some[lane] + fits);
+            }
+        }
+        for (int lane = 0; lane < LANES; lane++)
+            sums[lane] += some[lane];
+    }
+    memcpy(best, most, sizeof most);
+}
+
+/* How well the best window of the text fits each filter, and, in parts, how well all do in the mean. */
+static void pool(const Model *model, const Features *features, uint32_t *room, int16_t *best, int16_t *mean)
+{
+    int32_t sums[FILTERS] = {0};
+    size_t length = features->length;
+    room[0] = room[length + 1] = NOTHING;
+    for (size_t at = 0; at < length; at++)
+        room[at + 1] = (uint32_t)model->token_rows[features->tokens[at]];
+    for (int first = 0; first < FILTERS; first += LANES)
+        pool_lanes(model, room, length, first, best + first, sums + first);
+    float part = (float)MEAN_PARTS / (float)(length > 1 ? length : 1);
+    for (int filter = 0; filter < FILTERS; filter++)
+        mean[filter] = (int16_t)rintf((float)sums[filter] * part);
+}
+
+static inline float out_of(const int16_t *pooled, const int16_t *out, float scale)
+{
+    int32_t sum = 0;
+    for (int filter = 0; filter < FILTERS; filter++)
+        sum += pooled[filter] * out[filter];
+    return (float)sum * scale;
+}
+
+static void convolution_scores(const Model *model, const Features *features, uint32_t *room, float *scores)
+{
+    int16_t best[FILTERS], mean[FILTERS];
+    pool(model, features, room, best, mean);
+    for (int label = 0; label < LABELS; label++) {
+        float by_best = out_of(best, model->filter_out + label * FILTERS, model->filter_scale[label]);
+        float by_mean = out_of(mean, model->filter_out + (LABELS + label) * FILTERS, model->filter_scale[LABELS + label]);
+        scores[label] = by_best + by_mean;
+    }
+}
+
 /* The evidence, as `measure` in `evidence.py` */
 
 static inline double least(double one, double other)
@@ -149,12 +222,13 @@ static double measure(const Model *model, Count runs, Count words, double digits
 /* Gives the evidence. */
 static double read_scores(const Model *model, Features *features, uint32_t *room, float *scores, float *log_words)
 {
-    float characters[LABELS], words[LABELS], meanings[LABELS], share = (float)model->character_share;
+    float characters[LABELS], words[LABELS], meanings[LABELS], windows[LABELS], share = (float)model->character_share;
     Count runs = family_scores(model->rows, model->table, &features->characters, room, characters);
     Count found = family_scores(model->rows + FAMILY_BUCKETS, model->table, &features->words, room, words);
     *log_words = (float)log((double)meaning_scores(model, &features->single_words, room, meanings));
+    convolution_scores(model, features, room, windows);
     for (int label = 0; label < LABELS; label++) {
-        float score = characters[label] * share + words[label] + meanings[label] + model->bias[label];
+        float score = characters[label] * share + words[label] + meanings[label] + windows[label] + model->bias[label];
         scores[label] = rintf(score * 1024.0f) / 1024.0f;
     }
     return measure(model, runs, found, (double)features->surface[DIGITS_SHARE]);
@@ -240,12 +314,13 @@ int inquiry_probabilities(const Model *model, const uint16_t *units, int64_t len
     Features *features = own_features();
     double *evidence = found + texts * LABELS;
     size_t size = (size_t)length + 3;
-    uint32_t *numbers = malloc(size * (4 * sizeof *numbers + sizeof *units));
+    uint32_t *numbers = malloc(size * (5 * sizeof *numbers + sizeof *units));
     int done = numbers != NULL;
     if (done) {
         uint32_t *room = numbers; /* three buckets a unit and the first */
         features->folded = numbers + 3 * size;
-        features->units = (uint16_t *)(numbers + 4 * size);
+        features->tokens = numbers + 4 * size;
+        features->units = (uint16_t *)(numbers + 5 * size);
         for (; texts > 0; texts--, found += LABELS) {
             size_t subject = length_of(units), body = length_of(units + subject + 1), count = subject + 1 + body;
             memcpy(features->units, units, count * sizeof *units);
