@@ -78,7 +78,7 @@ class Net:
     """(WINDOW * WIDTH, FILTERS)"""
     bias: Weights
     out: Weights
-    """(2 * FILTERS, LABELS): of the best windows, then of the means."""
+    """(2 * FILTERS, LABELS): of `pooled`."""
     out_bias: Weights
 
     def vectors(self, rows: Places | slice = slice(None)) -> Weights:
@@ -98,7 +98,7 @@ class _Pass:
     sizes: Weights
     """(texts, 1): the windows of each."""
     pooled: Weights
-    """(texts, 2 * FILTERS)"""
+    """(texts, 2 * FILTERS): the best windows, then twice the means, which are smaller."""
 
 
 def _forth(net: Net, tokens: Places, vectors: Weights) -> _Pass:

@@ -113,8 +113,8 @@ def _made_with() -> dict[str, str]:
     libraries = {"numpy": np.__version__, "scipy": scipy.__version__, "xgboost": xgboost.__version__}
     blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
     names = sorted({f"{each['internal_api']} {each['version']} {each.get('architecture')}" for each in blas})
-    vectors = opt_func_info(func_name="^exp$", signature="float32")["exp"]["ff"]["current"]
-    return {**libraries, "blas": ", ".join(names), "vectors": vectors}
+    simd = opt_func_info(func_name="^exp$", signature="float32")["exp"]["ff"]["current"]
+    return {**libraries, "blas": ", ".join(names), "simd": simd}
 
 
 def corpus_digest(rows: Sequence[LabelledText]) -> str:
