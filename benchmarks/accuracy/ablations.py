@@ -1,8 +1,7 @@
 """Parts of the shipped model, each by itself, trained on the same corpus and made honest on the same held-out hands.
 
 - `linear alone`: the ridge regressions over hashed n-grams and over what words mean, and the convolution, without trees
-  over their scores.
-  Its temperature is fitted on the scores of layers that had not seen the row's fold.
+  over their scores. Its temperature is fitted on the scores of layers that had not seen the row's fold.
 - `XGBoost alone`: trees straight over the n-grams and the surface features, without linear scores between. N-grams in
   fewer than `SEEN_IN` rows are left out and the trees are larger than the model's, since there are thousands of columns
   to choose from. Its temperature is fitted by trees trained without a quarter of the folds, on those.

@@ -29,7 +29,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(train, [*map(str, arguments)])
 
 
-@pytest.mark.timeout(3000)  # some four minutes of one core
+@pytest.mark.timeout(3000)  # some seven minutes of one core
 def test_the_packaged_model_is_made_again_from_the_corpus(tmp_path: Path) -> None:
     result = run(*TRAINED_ON, "--out", tmp_path)
     assert result.exit_code == 0, result.output

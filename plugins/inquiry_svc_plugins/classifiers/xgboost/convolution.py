@@ -72,7 +72,7 @@ class Convolution:
         ends = np.append(features.token_starts[1:], len(features.tokens))
         pooled = np.empty((2, len(ends), FILTERS), np.int32)
         for text, (start, end) in enumerate(zip(features.token_starts, ends, strict=True)):
-            pooled[:, text] = _pooled(self._fits(features.tokens[start:end]))
+            pooled[:, text] = _pooled(self._fits(self._worth(features.tokens[start:end])))
         sums = pooled @ self.out.astype(np.int32).transpose(0, 2, 1)
         by_best, by_mean = sums.astype(np.float32) * self.scale[:, None]
         scores: NDArray[np.float32] = by_best + by_mean
@@ -86,7 +86,8 @@ class Convolution:
         count, every = len(features.tokens), np.arange(FILTERS)
         adds = np.zeros((count + 2 * _AROUND, LABELS))
         if count:
-            worth, fits = self._worth(features.tokens), self._fits(features.tokens)
+            worth = self._worth(features.tokens)
+            fits = self._fits(worth)
             best = fits.argmax(axis=0)
             by_best, by_mean = self.out.transpose(0, 2, 1) * self.scale[:, None].astype(np.float64)
             by_mean *= (_pooled(fits)[1] / np.maximum(fits.sum(axis=0), 1))[:, None]
@@ -106,11 +107,11 @@ class Convolution:
         worth: NDArray[np.int8] = self.table[rows].reshape(len(rows), WINDOW, FILTERS)
         return worth
 
-    def _fits(self, tokens: NDArray[np.uint32]) -> NDArray[np.int16]:
+    def _fits(self, worth: NDArray[np.int8]) -> NDArray[np.int16]:
         """(tokens, FILTERS): how well the window around each token of one text fits."""
-        worth, fits = self._worth(tokens), np.repeat(self.bias[None], len(tokens), axis=0)
+        fits = np.repeat(self.bias[None], len(worth) - 2 * _AROUND, axis=0)
         for place in range(WINDOW):
-            fits += worth[place : place + len(tokens), place]
+            fits += worth[place : place + len(fits), place]
         return np.maximum(fits, 0)
 
 

@@ -78,8 +78,8 @@ class LinearLayer:
         sums = np.add.reduceat(rows, features.starts, axis=0)
         scores = sums[:, :LABELS] / np.sqrt(sums[:, LABELS : LABELS + 1])
         by_ngrams = scores[0::2] * self.character_share + scores[1::2]
-        by_words = by_ngrams + self.meanings.scores(features) + self.convolution.scores(features)
-        return (by_words + self.bias).astype(np.float32, copy=False)
+        by_layers = by_ngrams + self.meanings.scores(features) + self.convolution.scores(features)
+        return (by_layers + self.bias).astype(np.float32, copy=False)
 
     def contributions(self, features: Features) -> NDArray[np.float64]:
         """What each bucket of one text adds to each score, one bucket a row: with the bias and the contributions of

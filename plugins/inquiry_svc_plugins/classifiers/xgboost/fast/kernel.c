@@ -1,5 +1,5 @@
-/* From texts to probabilities: what `features.py`, `linear.py`, `meanings.py`, `convolution.py`, `trees.py` and `model.py` compute, once
-   more.
+/* From texts to probabilities: what `features.py`, `linear.py`, `meanings.py`, `convolution.py`, `trees.py` and
+   `model.py` compute, once more.
 
    Those files say what is computed and why. This is held to them by tests on every kind of text, and once more each
    time it is loaded. Sums are taken in numpy's order, so that scores are the same to the bit and no tree takes another
