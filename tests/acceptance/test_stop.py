@@ -192,8 +192,8 @@ def test_a_stop_while_it_starts_is_heeded_by_itself(tmp_path: Path) -> None:
     try:
         writing = _opened_once_read(configuration)
         process.send_signal(signal.SIGTERM)
+        os.close(writing)  # Python heeds it between two steps, and reading is one where the signal came just before it
         assert process.wait(20) == 128 + signal.SIGTERM
-        os.close(writing)
     finally:
         process.kill()
         process.wait()
