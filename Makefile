@@ -86,8 +86,9 @@ minilm: $(VENV)/.dev  ## Make the optional model again from the corpus: some ten
 	INQUIRY_CLASSIFIER__PROVIDER=minilm $(BIN)/inquiry-svc train $(sort $(wildcard $(CORPUS)/*.jsonl)) \
 		--out plugins/inquiry_svc_plugins/classifiers/minilm/artefact
 
-vectors: $(VENV)/.dev  ## Make anew what words mean to the shipped model; then say `make model`
-	$(BIN)/python -m inquiry_svc_plugins.classifiers.xgboost.vocabulary $(sort $(wildcard $(CORPUS)/*.jsonl))
+vectors: $(VENV)/.dev  ## Make anew what words mean to the shipped model, of VALENCES; then say `make model`
+	$(BIN)/python -m inquiry_svc_plugins.classifiers.xgboost.vocabulary $(sort $(wildcard $(CORPUS)/*.jsonl)) \
+		--valences $(VALENCES)
 
 metrics: $(VENV)/.dev  ## Write monitoring/METRICS.md from what the code declares
 	$(BIN)/inquiry-svc metrics > monitoring/METRICS.md

@@ -30,6 +30,7 @@ from inquiry_svc_plugins.classifiers.holding_out import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS
 from inquiry_svc_plugins.classifiers.xgboost.training import TREES, extract_all, train_linear
 
 Answer = Callable[[Sequence[Text]], list[Verdict]]
@@ -55,13 +56,13 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
         arrays, scores = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
     layer = LinearLayer.from_arrays(arrays)
     temperatures = {}
-    for axis, columns in _columns():
+    for axis, columns in COLUMNS.items():
         known = answers[axis] >= 0
         temperatures[axis] = temperature_of(scores[known, columns].astype(float), answers[axis][known], folds[known])
 
     def answer(texts: Sequence[Text]) -> list[Verdict]:
         found = layer.scores(extract(texts)).astype(float)
-        return _verdicts([found[:, columns] / temperatures[axis] for axis, columns in _columns()])
+        return _verdicts([found[:, columns] / temperatures[axis] for axis, columns in COLUMNS.items()])
 
     return answer
 
@@ -87,12 +88,6 @@ def trees_alone(rows: Sequence[LabelledText]) -> Answer:
         return _verdicts([_margins(boosters[axis], found) / temperatures[axis] for axis in AXES])
 
     return answer
-
-
-def _columns() -> list[tuple[str, slice]]:
-    """Of each axis its columns among the scores."""
-    ends = np.cumsum([len(labels) for labels in AXES.values()]).tolist()
-    return [(axis, slice(end - len(labels), end)) for (axis, labels), end in zip(AXES.items(), ends, strict=True)]
 
 
 def _inputs(features: Features, kept: NDArray[np.intp]) -> csr_matrix:

@@ -15,23 +15,26 @@ from inquiry_svc.labelled import read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.holding_out import Floats
 from inquiry_svc_plugins.classifiers.xgboost import word_vectors
-from inquiry_svc_plugins.classifiers.xgboost.features import Features, buckets_of, extract
-from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, PRIOR, Meanings
+from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, buckets_of, extract
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS, PRIOR, Meanings
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import (
     RIDGE,
     SHARES,
+    VALENCE,
     WordVectors,
     read_vectors,
     shares_of_words,
     train_meanings,
+    valence_scores,
 )
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 SHARE = np.repeat([SHARES[axis] for axis in AXES], [len(labels) for labels in AXES.values()])
 """Of each label."""
 VECTORS = read_vectors()
-MEANINGS = load_model(plugin.PACKAGED_MODEL).linear.meanings
+MODEL = load_model(plugin.PACKAGED_MODEL)
+MEANINGS = MODEL.linear.meanings
 TEXTS = [row.text for row in read_labelled([CORPUS / "authored-1.jsonl"])]
 
 
@@ -66,6 +69,25 @@ def test_words_that_mean_alike_have_vectors_alike(word: str, near: str, far: str
     assert alike(word, near) > alike(word, far) + 0.2
 
 
+def test_a_word_is_as_pleasant_as_people_find_it() -> None:
+    of_grateful, of_vile, of_router = (VECTORS.valences[place_of(word)] for word in ("grateful", "vile", "router"))
+    assert of_vile < -2 < of_router == 0 < 2 <= of_grateful
+
+
+def test_valences_speak_for_the_pleasant_label_and_against_the_other_alone() -> None:
+    features = extract([Text("", "vile"), Text("", "a vile router"), Text("", "router")])
+    found = valence_scores(features, VECTORS)
+    said = dict(zip(AXES["sentiment"], found[0, COLUMNS["sentiment"]], strict=True))
+    place = place_of("vile")
+    share = VECTORS.amounts[place] / (VECTORS.amounts[place] + PRIOR)
+    assert said == pytest.approx(
+        {"negative": -VALENCE * VECTORS.valences[place] * share, "neutral": 0.0, "positive": -said["negative"]}
+    )
+    assert np.abs(found[1]).max() < said["negative"], "others share in what the text says"
+    assert not found[2].any()
+    assert not np.delete(found, np.r_[COLUMNS["sentiment"]], axis=1).any()
+
+
 # The layer
 
 
@@ -84,12 +106,24 @@ def test_a_text_without_a_known_word_says_nothing(text: Text) -> None:
     assert MEANINGS.scores(extract([text])).tolist() == [[0.0] * LABELS]
 
 
+@pytest.mark.parametrize(
+    ("word", "sentiment"), [("abhorrent", "negative"), ("euphoric", "positive"), ("triumphant", "positive")]
+)
+def test_a_word_that_the_corpus_lacks_says_what_people_think_of_it(word: str, sentiment: str) -> None:
+    assert MODEL.linear.rows[(BUCKETS >> 1) + buckets_of([word])[0]] == 0, "n-grams know the word"
+    assert MODEL.verdicts([Text("", f"I find the whole thing {word}.")])[0].sentiment.label == sentiment
+
+
 def test_what_is_stored_answers_as_what_was_fitted() -> None:
     features, targets, weights, folds = case()
     arrays, bias, _ = train_meanings(features, VECTORS, targets, weights, folds)
     inputs = inputs_of(features, VECTORS)
     found = Meanings.from_arrays(arrays).scores(features) + bias
-    assert np.abs(found - SHARE * (inputs @ exact(inputs, targets, weights))).max() < 0.01
+    expected = SHARE * (inputs @ exact(inputs, targets, weights)) + valence_scores(features, VECTORS)
+    assert (np.abs(found - expected) <= arrays["word_scale"] / 2 + 1e-6).all(), (
+        "more than half a step of what is stored"
+    )
+    assert np.delete(arrays["word_scale"], np.r_[COLUMNS["sentiment"]]).max() < 0.02
 
 
 def test_held_out_scores_are_those_of_a_layer_fitted_to_the_other_rows() -> None:
@@ -98,7 +132,7 @@ def test_held_out_scores_are_those_of_a_layer_fitted_to_the_other_rows() -> None
     inputs = inputs_of(features, VECTORS)
     for fold in range(3):
         without = np.where((folds == fold)[:, None], 0.0, weights)
-        expected = SHARE * (inputs @ exact(inputs, targets, without))
+        expected = SHARE * (inputs @ exact(inputs, targets, without)) + valence_scores(features, VECTORS)
         assert scores[folds == fold] == pytest.approx(expected[folds == fold], abs=1e-6)
     turned = np.where((folds == 1)[:, None], -targets, targets)
     _, _, other = train_meanings(features, VECTORS, turned, weights, folds)
@@ -156,6 +190,7 @@ def test_of_words_in_one_bucket_the_one_used_most_has_it() -> None:
         assert less not in words
     assert "zzqxv" in making.vocabulary(encoder, Counter(zzqxv=2))
     assert "zzqxv" not in making.vocabulary(encoder, Counter(zzqxv=1))
+    assert "zzqxv" in making.vocabulary(encoder, Counter(), ["zzqxv"])
 
 
 def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +199,13 @@ def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: p
     every += ["refund", "reimbursement", "router", "the"]
     words = list(dict(zip(buckets_of(every).tolist(), every, strict=True)).values())
     assert len(words) > making.WIDTH
-    monkeypatch.setattr(making, "vocabulary", lambda encoder, used: words)
+    monkeypatch.setattr(making, "vocabulary", lambda encoder, used, judged: words)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join((CORPUS / "authored-1.jsonl").read_text().splitlines(keepends=True)[:90]))
     out = tmp_path / "vectors.npz"
-    result = CliRunner().invoke(making.main, [str(rows), "--out", str(out)])
+    valences = tmp_path / "valences.txt"
+    valences.write_text("refund\t0.4\t1.2\t[1, 0]\nrouter\t-1.25\n:-(\t-2\nno line of it\n")
+    result = CliRunner().invoke(making.main, [str(rows), "--valences", str(valences), "--out", str(out)])
     assert result.exit_code == 0, result.output
     monkeypatch.setattr(word_vectors, "VECTORS", out)
     made = read_vectors()
@@ -179,4 +216,6 @@ def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: p
         made.vectors[words.index("refund")] @ made.vectors[words.index(other)] for other in ("reimbursement", "router")
     )
     assert near > far
+    judged = {word: round(float(made.valences[place]), 3) for place, word in enumerate(words) if made.valences[place]}
+    assert judged == {"refund": 0.4, "router": -1.2}
     assert made.amounts[words.index("the")] == made.amounts.min()

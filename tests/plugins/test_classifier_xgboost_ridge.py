@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from inquiry_svc_plugins.classifiers.xgboost.ridge import LEAST, RIDGE, solve, variances
+from inquiry_svc_plugins.classifiers.xgboost.ridge import LEAST, RIDGE, fit, solve, variances
 
 
 def test_the_solution_is_the_exact_one() -> None:
@@ -22,6 +22,20 @@ def test_the_solution_is_the_exact_one() -> None:
         system = root @ (dense @ np.diag(free[:, label]) @ dense.T + 1) @ root + RIDGE * np.eye(30)
         exact = np.linalg.solve(system, roots[:, label] * targets[:, label])
         assert found[:, label] == pytest.approx(exact, abs=2e-3)
+
+
+def test_of_what_is_given_the_weights_learn_what_it_leaves_to_be_said() -> None:
+    chance = np.random.default_rng(4)
+    matrix = csr_matrix(chance.normal(size=(30, 50)) * (chance.random((30, 50)) < 0.3))
+    targets, given = np.sign(chance.normal(size=(30, 4))), chance.normal(size=(30, 4))
+    roots, start = np.sqrt(chance.random((30, 4))), np.zeros_like(targets)
+    found = fit(matrix, targets, given, roots, start)
+    free = variances(matrix, targets, roots)
+    assert found.weights == pytest.approx(
+        free * (matrix.T @ (roots * solve(matrix, free, targets - given, roots, start)))
+    )
+    assert np.abs(fit(matrix, targets, 0 * given, roots, start).weights - found.weights).max() > 0.01
+    assert fit(matrix, targets, targets, roots, start).weights == pytest.approx(0)
 
 
 def test_an_ngram_is_the_freer_the_more_often_rows_with_the_label_have_it_than_others() -> None:

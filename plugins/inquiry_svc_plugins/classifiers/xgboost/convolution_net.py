@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from inquiry_svc.inquiries import AXES
 from inquiry_svc_plugins.classifiers.xgboost.convolution import FILTERS, NOTHING, UNKNOWN, WINDOW
-from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
 
 WIDTH: Final = 64
 """Numbers of a token's vector."""
@@ -136,7 +135,6 @@ def _back(net: Net, found: _Pass, slopes: Weights) -> tuple[Weights, Weights, We
 def scores_of(net: Net, texts: Texts, rows: Places) -> Weights:
     found = np.empty((len(rows), LABELS), np.float32)
     vectors = net.vectors()
-    vectors[NOTHING] = 0
     order = np.argsort(texts.sizes[rows], kind="stable")
     for at in range(0, len(rows), 4 * BATCH):
         part = order[at : at + 4 * BATCH]
@@ -182,12 +180,10 @@ def _kept(shape: tuple[int, ...], dropped: float, chance: np.random.Generator) -
 
 def _missed(scores: Weights, answers: NDArray[np.int64], weights: Weights) -> Weights:
     """The slopes of the scores: by how much the probabilities are off."""
-    missed, first = np.empty_like(scores), 0
-    for place, labels in enumerate(map(len, AXES.values())):
-        columns = slice(first, first + labels)
-        first += labels
+    missed = np.empty_like(scores)
+    for place, columns in enumerate(COLUMNS.values()):
         powers = np.exp(scores[:, columns] - scores[:, columns].max(axis=1, keepdims=True))
-        wanted = np.full(powers.shape, SMOOTHING / labels, np.float32)
+        wanted = np.full(powers.shape, SMOOTHING / powers.shape[1], np.float32)
         wanted[np.arange(len(wanted)), np.maximum(answers[:, place], 0)] += 1 - SMOOTHING
         known = weights * (answers[:, place] >= 0) / np.float32(BATCH)
         missed[:, columns] = (powers / powers.sum(axis=1, keepdims=True) - wanted) * known[:, None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -149,8 +150,8 @@ def trained(task: Task, rows: Places) -> Net:
 def _paced(texts: Texts, rows: Places, chance: np.random.Generator) -> Iterator[tuple[float, Places]]:
     """Each batch, and the part of its rate."""
     steps = EPOCHS * -(-len(rows) // BATCH)
-    ways = iter(np.arange(steps) / steps)
-    for _ in range(EPOCHS):
-        for batch, way in zip(texts.batches(rows, chance), ways, strict=False):
-            falling = 0.5 + 0.5 * np.cos(np.pi * (way - _RISING) / (1 - _RISING))
-            yield way / _RISING if way < _RISING else falling, batch
+    batches = chain.from_iterable(texts.batches(rows, chance) for _ in range(EPOCHS))
+    for step, batch in enumerate(batches):
+        way = step / steps
+        falling = 0.5 + 0.5 * np.cos(np.pi * (way - _RISING) / (1 - _RISING))
+        yield way / _RISING if way < _RISING else falling, batch

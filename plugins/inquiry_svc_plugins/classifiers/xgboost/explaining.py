@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -33,7 +32,7 @@ from inquiry_svc.leaving_out import tried
 from inquiry_svc_plugins.classifiers.xgboost.evidence import weight_of
 from inquiry_svc_plugins.classifiers.xgboost.features import SURFACE, extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
 from inquiry_svc_plugins.classifiers.xgboost.shapley import LOWERED, RAISED, shares
@@ -42,8 +41,6 @@ from inquiry_svc_plugins.classifiers.xgboost.token_scores import Pair, TokenScor
 
 _LISTS: Final = LABELS + len(SURFACE) - len(LEXICON)
 """The first column of the trees' input that counts words of a list of the lexicon."""
-_FIRST_SCORES: Final = dict(zip(AXES, accumulate(map(len, AXES.values()), initial=0), strict=False))
-"""Of each axis the column of its first label among the scores."""
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +119,7 @@ def _weigh_axis(model: TriageModel, axis: str, between: Contest, read: _Read) ->
     at_base = forest.margins(read.base[:, None])[0].astype(np.float64) / temperature
 
     weights, rest = _token_weights(found, read.tokens)
-    first = _FIRST_SCORES[axis]
+    first = COLUMNS[axis].start
     return AxisExplanation(
         label,
         runner_up,

@@ -14,17 +14,23 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inquiry_svc.giving_way import go_on
+from inquiry_svc.inquiries import AXES
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
 
 Number = TypeVar("Number", np.int8, np.int32, np.float32)
 
 LABELS: Final = 13
+COLUMNS: Final[Mapping[str, slice]] = {
+    axis: slice(end - len(AXES[axis]), end) for axis, end in zip(AXES, accumulate(map(len, AXES.values())), strict=True)
+}
+"""Of each axis its columns among the labels."""
 ROW: Final = 16
 """Columns of the table: 13 weights, the amount that the word counts for, and nothing, to fill a cache line."""
 PRIOR: Final = 1.0
@@ -44,7 +50,8 @@ class Meanings:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], pause: Callable[[], None] = go_on) -> Meanings:
         """From what `to_arrays` gave; `pause` is called after each step: see `Host`."""
-        buckets, amounts = arrays["word_buckets"], arrays["word_amounts"]
+        buckets, amounts = np.flatnonzero(np.unpackbits(arrays["words"]).view(bool)), arrays["word_amounts"]
+        pause()
         rows = zeros((BUCKETS >> 1,), np.int32)  # _NOTHING
         rows[0] = _EVERY_TEXT
         rows[buckets] = np.arange(_FIRST, _FIRST + len(buckets))
@@ -74,11 +81,14 @@ class Meanings:
 def to_arrays(
     weights: NDArray[np.float64], buckets: NDArray[np.uint32], amounts: NDArray[np.float32]
 ) -> dict[str, NDArray[Any]]:
-    """What is stored: of each word the weights, of shape (words, labels), its bucket and its amount."""
+    """What is stored: of each word the weights, of shape (words, labels), its bucket, of which the next is greater, and
+    its amount."""
+    known = np.zeros(BUCKETS >> 1, np.bool_)
+    known[buckets] = True
     scale = np.abs(weights).max(axis=0) / 127
     return {
-        "word_buckets": buckets,
-        "word_amounts": amounts,
+        "words": np.packbits(known),
+        "word_amounts": amounts.astype(np.float16),
         "word_weights": np.round(weights / scale).astype(np.int8),
         "word_scale": scale.astype(np.float32),
     }

@@ -3,8 +3,8 @@
 1. N-grams are weighed and the linear layer is fitted to all 13 labels at once: ridge regression on targets of +1 and
    -1, see `ridge.py`. A row without a label on an axis weighs nothing there; the rows of one `group`
    weigh as much as one row without.
-   Beside it a second layer is fitted to what the words mean, from vectors that come with the package: see
-   `word_vectors.py`. And a third to the words in their order: see `convolution_training.py`.
+   Beside it a second layer is fitted to what the words mean, from vectors and valences that come with the package:
+   see `word_vectors.py`. And a third to the words in their order: see `convolution_training.py`.
 2. The scores that the trees learn from are made by layers that have not seen the row's author (out of fold by
    `source`), else the trees would learn to trust scores that only memory makes good.
 3. The trees are cross-validated over the same folds. Temperatures for each axis, fitted on those answers, make the
@@ -59,7 +59,7 @@ from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs
 from inquiry_svc_plugins.classifiers.xgboost.ridge import fit
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest, forest_from_booster
-from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors, train_meanings, valence_scores
 
 ROUNDS: Final = {"category": 60, "sentiment": 60, "urgency": 120}
 """Of urgency the second sixty are worth half a point; of the others nothing."""
@@ -156,16 +156,17 @@ def train_linear(
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
     root_weights = np.sqrt(row_weights(rows))[:, None] * known
-    whole = fit(matrix, targets, root_weights, np.zeros_like(targets))
+    words = read_vectors()
+    given = valence_scores(features, words)
+    whole = fit(matrix, targets, given, root_weights, np.zeros_like(targets))
     on_step()
     scores = np.empty((len(rows), LABELS), np.float32)
     for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
         seen = np.where(held_out[:, None], 0.0, root_weights)
-        part = fit(matrix, targets, seen, np.where(held_out[:, None], 0.0, whole.coefficients))
+        part = fit(matrix, targets, given, seen, np.where(held_out[:, None], 0.0, whole.coefficients))
         scores[held_out] = matrix[held_out] @ part.weights + part.bias
         on_step()
-    words = read_vectors()
     meanings, bias, by_meaning = train_meanings(features, words, targets, root_weights, folds)
     filters, by_filters = train_convolution(features, words, answers, row_weights(rows), folds, on_step)
     arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(rows)) | meanings | filters

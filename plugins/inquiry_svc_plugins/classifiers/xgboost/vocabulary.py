@@ -1,18 +1,21 @@
 """What the transformer knows of words, one by one: makes `vectors.npz`, from which the default model learns.
 
-    make vectors    # a few minutes
+    make vectors VALENCES=FILE    # a few minutes
 
 Each word of its vocabulary, and of the corpus, is embedded by itself. The 256 directions in which words differ most,
 as often as they are used, are kept, in 63 steps each. Of the corpus only its words are looked at, and how many texts
 have each: vectors that had been taught by whole texts would know those of the authors who are held out, and a training
 would trust them more than it may.
+
+Beside a vector stands the word's valence, the mean of what ten people thought of it by itself, for some 7,000 words:
+the lexicon of VADER (Hutto and Gilbert, 2014; MIT licence), a file of lines of a word, a tab and its valence.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +30,7 @@ from inquiry_svc_plugins.classifiers.holding_out import Floats
 from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder, open_encoder
 from inquiry_svc_plugins.classifiers.xgboost.features import buckets_of
 from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
-from inquiry_svc_plugins.classifiers.xgboost.word_vectors import VECTORS
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import VALENCE_STEPS, VECTORS
 
 WIDTH: Final = 256
 """Of the vectors that are kept. All 384 are hardly better, and half as large again."""
@@ -46,10 +49,17 @@ def words_of(text: Text) -> set[str]:
     return set(_WORD.findall(whole))
 
 
-def vocabulary(encoder: Encoder, used: Counter[str]) -> list[str]:
-    """The words of the transformer and those used in enough texts: of several in one bucket, the one used most."""
+def valences_of(path: Path) -> dict[str, float]:
+    """Of each word in a file of lines `word<TAB>valence`, whatever follows; what is no word is left out."""
+    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if "\t" in line)
+    return {word: float(valence) for word, valence, *_ in lines if _WORD.fullmatch(word)}
+
+
+def vocabulary(encoder: Encoder, used: Counter[str], judged: Iterable[str] = ()) -> list[str]:
+    """The words of the transformer, those judged, and those used in enough texts: of several in one bucket, the one
+    used most."""
     known = {word for word in encoder.tokenizer.get_vocab() if len(word) > 1 and _WORD.fullmatch(word)}
-    words = sorted(known | {word for word, texts in used.items() if texts >= SEEN_IN})
+    words = sorted(known | set(judged) | {word for word, texts in used.items() if texts >= SEEN_IN})
     best: dict[int, str] = {}
     for word, bucket in zip(words, buckets_of(words).tolist(), strict=True):
         if bucket and used[word] >= used[best.setdefault(bucket, word)]:
@@ -57,10 +67,10 @@ def vocabulary(encoder: Encoder, used: Counter[str]) -> list[str]:
     return [best[bucket] for bucket in sorted(best)]
 
 
-def amounts_of(words: Sequence[str], used: Counter[str]) -> NDArray[np.float32]:
+def amounts_of(words: Sequence[str], used: Counter[str]) -> NDArray[np.float16]:
     """How much each counts for: the less, the more it is used."""
     shares = np.array([used[word] + 0.5 for word in words]) / max(1, used.total())
-    return (RARE / (RARE + shares)).astype(np.float32)
+    return (RARE / (RARE + shares)).astype(np.float16)
 
 
 def packed(vectors: Floats, uses: Floats) -> dict[str, NDArray[Any]]:
@@ -73,18 +83,21 @@ def packed(vectors: Floats, uses: Floats) -> dict[str, NDArray[Any]]:
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--valences", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=VECTORS)
-def main(corpus: tuple[Path, ...], out: Path) -> None:
-    """Make the vectors, for the words of the transformer and of these rows."""
+def main(corpus: tuple[Path, ...], valences: Path, out: Path) -> None:
+    """Make the vectors, for the words of the transformer, of the valences and of these rows."""
     encoder = open_encoder("", 1)
     used = Counter(word for row in read_labelled(corpus) for word in words_of(row.text))
-    words = vocabulary(encoder, used)
+    judged = valences_of(valences)
+    words = vocabulary(encoder, used, judged)
     click.echo(f"{len(words):,} words", err=True)
     vectors = np.array([encoder.embed(Text("", word)) for word in words], np.float64)
     amounts = amounts_of(words, used)
     with threadpool_limits(1):
         arrays = packed(vectors, amounts * np.array([used[word] + 1.0 for word in words]))
-    np.savez_compressed(out, allow_pickle=False, buckets=buckets_of(words), amounts=amounts, **arrays)
+    steps = np.array([round(VALENCE_STEPS * judged.get(word, 0.0)) for word in words], np.int8)
+    np.savez_compressed(out, allow_pickle=False, buckets=buckets_of(words), amounts=amounts, valences=steps, **arrays)
     click.echo(f"{out}: {out.stat().st_size:,} bytes", err=True)
 
 

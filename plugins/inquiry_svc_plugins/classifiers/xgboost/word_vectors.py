@@ -1,12 +1,16 @@
 """Vectors of words, from which a training learns what a vocabulary says: see `meanings.py`.
 
-`vectors.npz` holds some 27,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
-transformer says of each word alone. Only trainings read it.
+`vectors.npz` holds some 32,000 words with a vector of 256 numbers each, made by `vocabulary.py`: what a small
+transformer says of each word alone. And the valence of some, how pleasant people find the word by itself. Only
+trainings read it.
 
 A text's vector is the mean of its words' vectors; common words count for less (smooth inverse frequency: Arora, Liang
 and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017). A ridge regression over it, on the same
 targets as that of the n-grams, gives a second score for each label; a share of it is added to the first. Were both
 fitted as one, the n-grams would explain the corpus alone and leave the vectors nothing to learn.
+
+Valences are not learnt but given: they count in the same mean, and the n-grams learn what they leave to be said.
+What the corpus knows better it puts right, and of the words that it lacks something is known all the same.
 """
 
 from __future__ import annotations
@@ -24,13 +28,18 @@ from scipy.sparse import csr_matrix
 from inquiry_svc.inquiries import AXES
 from inquiry_svc_plugins.classifiers.holding_out import Floats
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features
-from inquiry_svc_plugins.classifiers.xgboost.meanings import PRIOR, to_arrays
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS, PRIOR, to_arrays
 
 VECTORS: Final = Path(__file__).with_name("vectors.npz")
+VALENCE_STEPS: Final = 10
+"""Of one point, as they are kept."""
 SHARES: Final[Mapping[str, float]] = {"category": 0.4, "sentiment": 0.4, "urgency": 0.2}
 """Of the scores by meaning. On text unlike the corpus more is better, on hands held out less; and of urgency words say
 less by what they mean than by how they are put."""
 RIDGE: Final = 0.3
+VALENCE: Final = 2.0
+"""What a point of valence is worth among the scores of sentiment. The more, the better on posts by people (up to 3),
+and the worse on hands held out (half a point here)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class WordVectors:
     """One row a word."""
     amounts: NDArray[np.float32]
     """How much each counts for, up to 1."""
+    valences: NDArray[np.float32]
+    """From -4, as bad as can be, to 4; 0 of a word that nobody was asked about."""
     digest: str
     """Of the file: with others, models are others."""
 
@@ -52,7 +63,8 @@ def read_vectors() -> WordVectors:
         return WordVectors(
             arrays["buckets"],
             arrays["vectors"] * arrays["scale"],
-            arrays["amounts"],
+            arrays["amounts"].astype(np.float32),
+            arrays["valences"] / np.float32(VALENCE_STEPS),
             blake2b(content, digest_size=16).hexdigest(),
         )
 
@@ -72,6 +84,20 @@ def shares_of_words(features: Features, words: WordVectors) -> csr_matrix:
     return csr_matrix((amounts / whole[texts], (texts, found[known])), shape)
 
 
+def valence_scores(features: Features, words: WordVectors) -> Floats:
+    """What the valences of its words say of each text, one row a text and a column for each label."""
+    scores: Floats = shares_of_words(features, words) @ _valence_weights(words)
+    return scores
+
+
+def _valence_weights(words: WordVectors) -> Floats:
+    weights = np.zeros((len(words.valences), LABELS))
+    sentiment = weights[:, COLUMNS["sentiment"]]
+    for label, sign in (("positive", 1), ("negative", -1)):
+        sentiment[:, AXES["sentiment"].index(label)] = sign * VALENCE * words.valences
+    return weights
+
+
 def train_meanings(
     features: Features, words: WordVectors, targets: Floats, root_weights: Floats, folds: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[Any]], Floats, Floats]:
@@ -80,13 +106,11 @@ def train_meanings(
     `targets` and `root_weights` have one row a text and a column for each label; the weights of an axis are the same.
     """
     means = shares_of_words(features, words) @ words.vectors.astype(np.float64)
+    given = valence_scores(features, words)
     inputs = np.hstack([means, np.ones((len(means), 1))])
     layer: Floats = np.empty((inputs.shape[1], targets.shape[1]))
     scores: Floats = np.empty(targets.shape)
-    first = 0
-    for axis, labels in AXES.items():
-        columns = slice(first, first + len(labels))
-        first += len(labels)
+    for axis, columns in COLUMNS.items():
         weighed = inputs * root_weights[:, columns][:, :1] ** 2
         parts = [
             (weighed[within].T @ inputs[within], weighed[within].T @ targets[within, columns])
@@ -96,8 +120,8 @@ def train_meanings(
         layer[:, columns] = SHARES[axis] * _solved(squares, products)
         for fold, (square, product) in enumerate(parts):
             without = SHARES[axis] * _solved(squares - square, products - product)
-            scores[folds == fold, columns] = inputs[folds == fold] @ without
-    weights: Floats = words.vectors.astype(np.float64) @ layer[:-1]
+            scores[folds == fold, columns] = inputs[folds == fold] @ without + given[folds == fold, columns]
+    weights: Floats = words.vectors.astype(np.float64) @ layer[:-1] + _valence_weights(words)
     return to_arrays(weights, words.buckets, words.amounts), layer[-1], scores
 
 

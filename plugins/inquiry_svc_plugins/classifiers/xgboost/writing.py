@@ -32,12 +32,12 @@ from inquiry_svc_plugins.classifiers.xgboost.model import CARD, FORMAT, MANIFEST
 from inquiry_svc_plugins.classifiers.xgboost.profiling import profile_of
 from inquiry_svc_plugins.classifiers.xgboost.ridge import RIDGE
 from inquiry_svc_plugins.classifiers.xgboost.training import ROUNDS, TREES, Trained
-from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
+from inquiry_svc_plugins.classifiers.xgboost.word_vectors import VALENCE, read_vectors
 
 REVIEW_ACCURACY: Final = 0.95
 """How often the category should be right where nobody looks: the review thresholds are chosen for it."""
 
-MODEL_VERSION: Final = "6"
+MODEL_VERSION: Final = "7"
 """Of the recipe: a new one for each change of the learner that is meant to answer differently."""
 
 
@@ -98,6 +98,7 @@ def _manifest(trained: Trained, rows: Sequence[LabelledText], files: Mapping[str
         "training": {
             "ridge": RIDGE,
             "word_vectors": read_vectors().digest,
+            "valence": VALENCE,
             "convolution": CONVOLUTION,
             "rounds": ROUNDS,
             "trees": TREES,
@@ -190,8 +191,8 @@ def _card(manifest: Mapping[str, Any]) -> str:
         "Written by `inquiry-svc train`.",
         "",
         "It reads n-grams, what words mean and what they say in their order: vectors of words by all-MiniLM-L6-v2",
-        f"(sentence-transformers, Apache-2.0), of digest `{manifest['training']['word_vectors']}`. "
-        "That model is not in here.",
+        "(sentence-transformers, Apache-2.0), which is not in here, and their valences by VADER's lexicon (Hutto and",
+        f"Gilbert, 2014; MIT licence), of digest `{manifest['training']['word_vectors']}`.",
         "",
         "## What it was trained on",
         "",
