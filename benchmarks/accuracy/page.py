@@ -38,7 +38,8 @@ models' probabilities to the powers of their weights, made to sum to 1."""
 _WORDS: Final = """What the model knows of words beyond the corpus, and other ways to it. Accuracy of linear layers,
 without trees, on public rows (the mean of their sources) and on hands held out:"""
 _LEFT_OUT: Final = """With what public texts and lists of words know, each source judged without it and its kin; in
-points against the same without. Tweets are 4,200 that people judged for VADER, whose valences of words others gave:"""
+points against the same without. Tweets are 4,200 that people judged for VADER, whose valences of words others gave;
+how much a valence counts was chosen by this table:"""
 _READINGS: Final = """In points against the same without, on hands held out (the mean of all). Convolutions read alike
 what pairs can't, "not working" and "doesn't even start"; the model has the last but one:"""
 _BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
