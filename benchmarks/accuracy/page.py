@@ -188,8 +188,12 @@ def _words_tried(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _tried(found["tried"], public | held_out, ".3f")
     yield ""
     yield _LEFT_OUT
-    columns = {"category": "category", "sentiment": "sentiment", "tweets": "tweets: sentiment"}
-    columns["held_out_sentiment"] = "held-out hands: sentiment"
+    columns = {
+        "category": "category",
+        "sentiment": "sentiment",
+        "tweets": "tweets: sentiment",
+        "held_out_sentiment": "held-out hands: sentiment",
+    }
     yield from _tried(found["left_out"], columns, "+.1f")
 
 

@@ -195,7 +195,7 @@ def test_without_anything_to_go_by_no_answer_is_sure_and_a_person_is_asked(model
     assert reasons == ("low_confidence", "no_evidence")
     assert verdict.category.confidence < 0.6
     assert verdict.sentiment.confidence < 0.75, "nothing shows no feeling, and that is an answer"
-    assert verdict.urgency.confidence < 0.5, "rather wrong than right"
+    assert verdict.urgency.confidence < 0.45
 
 
 @pytest.mark.parametrize("body", MAIL)

@@ -105,8 +105,8 @@ def train_meanings(
 
     `targets` and `root_weights` have one row a text and a column for each label; the weights of an axis are the same.
     """
-    means = shares_of_words(features, words) @ words.vectors.astype(np.float64)
-    given = valence_scores(features, words)
+    shares, by_valence = shares_of_words(features, words), _valence_weights(words)
+    means, given = shares @ words.vectors.astype(np.float64), shares @ by_valence
     inputs = np.hstack([means, np.ones((len(means), 1))])
     layer: Floats = np.empty((inputs.shape[1], targets.shape[1]))
     scores: Floats = np.empty(targets.shape)
@@ -121,7 +121,7 @@ def train_meanings(
         for fold, (square, product) in enumerate(parts):
             without = SHARES[axis] * _solved(squares - square, products - product)
             scores[folds == fold, columns] = inputs[folds == fold] @ without + given[folds == fold, columns]
-    weights: Floats = words.vectors.astype(np.float64) @ layer[:-1] + _valence_weights(words)
+    weights: Floats = words.vectors.astype(np.float64) @ layer[:-1] + by_valence
     return to_arrays(weights, words.buckets, words.amounts), layer[-1], scores
 
 
