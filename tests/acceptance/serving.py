@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import psutil
 
 COMMAND: Final = str(Path(sys.executable).with_name("inquiry-svc"))
@@ -100,11 +99,6 @@ def run_command(*arguments: str, environ: Mapping[str, str] | None = None, stdin
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def was_never_sent(error: aiohttp.ClientError) -> bool:
-    """Whether the client was so late with its next request that its idle connection had been closed."""
-    return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
 
 
 def install_plugin(folder: Path, name: str, source: str) -> None:

@@ -25,7 +25,7 @@ from inquiry_svc.service import open_service
 from inquiry_svc.testing.running import IN_MEMORY
 from inquiry_svc.web.port import bound_socket
 from inquiry_svc.web.server import listening
-from tests.acceptance.serving import COMMAND, child_environ, serving, was_never_sent
+from tests.acceptance.serving import COMMAND, child_environ, serving
 from tests.side_by_side import MORE_S
 
 SUBMIT = "/api/v1/inquiries/submit"
@@ -55,8 +55,6 @@ async def client(url: str, seen: Seen, *, keep_alive: bool) -> None:
             except aiohttp.ClientConnectorError:
                 return  # refused: the port is closed
             except aiohttp.ClientError as error:
-                if was_never_sent(error):
-                    continue
                 seen.broken.append(repr(error))
                 return
             seen.statuses[response.status] += 1
