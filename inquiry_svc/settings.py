@@ -57,7 +57,8 @@ class ServerSettings:
     announce_stop_s: Annotated[float, Meta(ge=0)] = 1.0
     """How long readiness says 503 before the port closes, so that a load balancer can look elsewhere."""
     stop_timeout_s: Seconds = 8.0
-    """How long the rest of the stop may take: half of it for accepted requests to finish, then they are broken off."""
+    """How long the rest of the stop may take: half of it for accepted requests to finish, then they are broken off.
+    A second more where somebody connects at the last moment."""
 
 
 @dataclass(frozen=True, slots=True)

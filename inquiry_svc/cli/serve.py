@@ -25,7 +25,7 @@ from inquiry_svc.logs import logging_to
 
 logger = logging.getLogger(__name__)
 
-_KILL_AFTER_S: Final = 1.0
+_KILL_AFTER_S: Final = 2.0
 """What a worker may take longer to stop than `announce_stop_s` and `stop_timeout_s`."""
 _NONE: Final = -1
 """In the place of a file descriptor."""

@@ -22,6 +22,7 @@ from inquiry_svc.settings import ServerSettings
 from inquiry_svc.web.access import place_of
 
 _SWEEP_S: Final = 0.5
+_LOOK_S: Final = 0.02
 _READING: Final = "reading"
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 """For `SO_LINGER`: the system forgets what is not read, too, which it would keep for minutes."""
@@ -108,6 +109,16 @@ class Receipts:
         receipt = self._open.get(protocol)
         if receipt is not None:
             receipt.waiting_for = "answer"
+
+    async def newcomers_heard(self, *, within_s: float) -> None:
+        """Wait until none is open whose client connected less than that ago and has sent nothing yet."""
+        now = asyncio.get_running_loop().time
+        for _ in range(round(within_s / _LOOK_S)):
+            if not any(
+                each.waiting_for == "first_byte" and now() - each.since < within_s for each in self._open.values()
+            ):
+                return
+            await asyncio.sleep(_LOOK_S)
 
     def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Close what is overdue while open."""

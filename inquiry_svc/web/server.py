@@ -32,6 +32,8 @@ _ACCEPTED_A_TURN: Final = 16
 that connect at once the last would wait for seconds."""
 _LAST_READ_S: Final = 0.1
 """After the port has closed, what clients had sent by then is read for so long before idle connections close."""
+_NEWCOMERS_S: Final = 1.0
+"""Who connected just before, and was told of no stop, has so long to send a request."""
 
 
 @asynccontextmanager
@@ -70,6 +72,7 @@ async def listening(service: Service, bound: socket.socket, admin: socket.socket
         for door in doors:
             await door.close_port()
         await asyncio.sleep(min(_LAST_READ_S, settings.announce_stop_s))
+        await receipts.newcomers_heard(within_s=min(_NEWCOMERS_S, settings.announce_stop_s))
         await asyncio.gather(*(door.drain() for door in doors))
 
 

@@ -32,6 +32,11 @@ SUBMIT = "/api/v1/inquiries/submit"
 INQUIRY = {"body": "My card was charged twice.", "sender_email": "ana@example.org"}
 STOPPED_S = 10.0
 RAW = b'{"body": "My card was charged twice.", "sender_email": "ana@example.org"}'
+REQUEST = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    SUBMIT.encode(),
+    len(RAW),
+    RAW,
+)
 
 
 @dataclass(slots=True)
@@ -120,14 +125,13 @@ async def test_a_client_connected_at_the_last_moment_is_answered(tmp_path: Path)
     offers = Offers(manager)
     options = {**IN_MEMORY, "server.data_dir": str(tmp_path)}
     settings, _ = load_settings(offers, options={tuple(key.split(".")): value for key, value in options.items()})
-    request = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
     clients: list[socket.socket] = []
 
     async def connect(address: tuple[str, int]) -> None:
         with suppress(ConnectionRefusedError):
             while True:
                 clients.append(socket.create_connection(address))
-                clients[-1].sendall(request % (SUBMIT.encode(), len(RAW), RAW))
+                clients[-1].sendall(REQUEST)
                 await asyncio.sleep(0)
 
     async with open_service(settings, manager, offers) as service:
@@ -140,6 +144,35 @@ async def test_a_client_connected_at_the_last_moment_is_answered(tmp_path: Path)
         with each:
             each.settimeout(5)
             assert each.recv(100).startswith(b"HTTP/1.1 201"), "it was not answered"
+
+
+async def test_a_client_connected_at_the_last_moment_may_be_slow_to_send(tmp_path: Path) -> None:
+    """One more connects every 20 ms until the port is closed, is told of no stop, and sends 0.4 s later."""
+
+    async def answer(host: str, port: int) -> bytes | None:
+        """None where it is refused."""
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+        except ConnectionRefusedError:
+            return None
+        await asyncio.sleep(0.4)
+        writer.write(REQUEST)
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async with serving(tmp_path) as service:
+        host, port = service.url.removeprefix("http://").split(":")
+        service.signal(signal.SIGTERM)
+        answers: list[asyncio.Task[bytes | None]] = []
+        while not any(each.done() and each.result() is None for each in answers):
+            answers.append(asyncio.create_task(answer(host, int(port))))
+            await asyncio.sleep(0.02)
+        answered = [each for each in await asyncio.gather(*answers) if each is not None]
+        assert await service.exit_code(within_s=20) == 0
+    assert len(answered) > 1
+    assert [each for each in answered if not each.startswith(b"HTTP/1.1 201")] == []
 
 
 async def test_clients_who_hold_their_connection_do_not_hold_up_the_exit(tmp_path: Path) -> None:

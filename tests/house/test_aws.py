@@ -92,7 +92,7 @@ def test_its_variables_are_settings_that_it_starts_with_and_its_secrets_are_in_n
     assert all(value.startswith(f"{GIVEN['Secret']}:") for value in SECRETS.values())
     assert not [name for name in ENVIRONMENT if re.search("URL|PASSWORD|KEY", name)]
     assert SETTINGS.server.data_dir == CONTAINER["MountPoints"][0]["ContainerPath"]
-    assert CONTAINER["StopTimeout"] > SETTINGS.server.announce_stop_s + SETTINGS.server.stop_timeout_s + 1
+    assert CONTAINER["StopTimeout"] > SETTINGS.server.announce_stop_s + SETTINGS.server.stop_timeout_s + 2
 
 
 def test_the_load_balancer_leads_to_the_port_and_asks_only_whether_it_lives() -> None:

@@ -114,7 +114,7 @@ def test_the_services_variables_are_settings_and_lead_to_the_stores_here(tmp_pat
     assert OURS["ports"] == [f"127.0.0.1:8000:{settings.server.port}"]
     assert OURS["volumes"] == [f"service:{settings.server.data_dir}"]
     assert OURS["image"] == f"inquiry-svc:{VERSION}"
-    assert seconds(OURS["stop_grace_period"]) > settings.server.announce_stop_s + settings.server.stop_timeout_s + 1
+    assert seconds(OURS["stop_grace_period"]) > settings.server.announce_stop_s + settings.server.stop_timeout_s + 2
 
 
 def test_each_key_that_is_written_fits_its_line(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_the_service_is_asked_where_it_answers_and_given_time_to_stop(overlay: s
     assert {each["path"] for each in asked.values()} <= PATHS
     assert asked["readiness"]["path"].endswith("/ready")
     slept_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert spec["terminationGracePeriodSeconds"] > slept_s + server.announce_stop_s + server.stop_timeout_s + 1
+    assert spec["terminationGracePeriodSeconds"] > slept_s + server.announce_stop_s + server.stop_timeout_s + 2
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
