@@ -29,7 +29,7 @@ NOTHING, UNKNOWN, FIRST = range(3)
 """Rows of what is beyond either end of a text; of a token that has none of its own; and of the first that has."""
 MEAN_PARTS: Final = 32
 """The mean over the windows is kept in so many parts of a whole."""
-_AROUND: Final = WINDOW // 2
+AROUND: Final = WINDOW // 2
 _MOST_BIAS: Final = 254
 _MOST_OUT: Final = 511
 """With these no sum leaves 32 bits, and nothing that is multiplied 16."""
@@ -84,32 +84,32 @@ class Convolution:
         What a window adds is shared by what its tokens are worth in it, and what is the filter's own in equal parts.
         """
         count, every = len(features.tokens), np.arange(FILTERS)
-        adds = np.zeros((count + 2 * _AROUND, LABELS))
+        adds = np.zeros((count + 2 * AROUND, LABELS))
         if count:
             worth = self._worth(features.tokens)
             fits = self._fits(worth)
             best = fits.argmax(axis=0)
             by_best, by_mean = self.out.transpose(0, 2, 1) * self.scale[:, None].astype(np.float64)
             by_mean *= (_pooled(fits)[1] / np.maximum(fits.sum(axis=0), 1))[:, None]
-            inside = np.pad(np.ones((count, 1), np.float32), ((_AROUND, _AROUND), (0, 0)))
+            inside = np.pad(np.ones((count, 1), np.float32), ((AROUND, AROUND), (0, 0)))
             own = self.bias / sum(inside[place : place + count] for place in range(WINDOW))
             for place in range(WINDOW):
                 at = slice(place, place + count)
                 parts = (fits > 0) * (worth[at, place] + own * inside[at])
                 adds[at] += parts @ by_mean
                 np.add.at(adds, best + place, parts[best, every][:, None] * by_best)
-        return adds[_AROUND : _AROUND + count]
+        return adds[AROUND : AROUND + count]
 
     def _worth(self, tokens: NDArray[np.uint32]) -> NDArray[np.int8]:
         """(tokens, WINDOW, FILTERS) of one text, with nothing before it and behind."""
-        rows = np.full(len(tokens) + 2 * _AROUND, NOTHING)
-        rows[_AROUND : _AROUND + len(tokens)] = self.rows[tokens]
+        rows = np.full(len(tokens) + 2 * AROUND, NOTHING)
+        rows[AROUND : AROUND + len(tokens)] = self.rows[tokens]
         worth: NDArray[np.int8] = self.table[rows].reshape(len(rows), WINDOW, FILTERS)
         return worth
 
     def _fits(self, worth: NDArray[np.int8]) -> NDArray[np.int16]:
         """(tokens, FILTERS): how well the window around each token of one text fits."""
-        fits = np.repeat(self.bias[None], len(worth) - 2 * _AROUND, axis=0)
+        fits = np.repeat(self.bias[None], len(worth) - 2 * AROUND, axis=0)
         for place in range(WINDOW):
             fits += worth[place : place + len(fits), place]
         return np.maximum(fits, 0)

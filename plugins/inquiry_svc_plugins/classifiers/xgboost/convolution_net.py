@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from inquiry_svc_plugins.classifiers.xgboost.convolution import FILTERS, NOTHING, UNKNOWN, WINDOW
+from inquiry_svc_plugins.classifiers.xgboost.convolution import AROUND, FILTERS, NOTHING, UNKNOWN, WINDOW
 from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
 
 WIDTH: Final = 64
@@ -42,11 +42,10 @@ class Texts:
 
     def padded(self, rows: Places) -> Places:
         """One text a row, with `NOTHING` before it and at least once behind it."""
-        around = WINDOW // 2
-        found = np.full((len(rows), max(int(self.sizes[rows].max()), 1) + 2 * around), NOTHING, np.int64)
+        found = np.full((len(rows), max(int(self.sizes[rows].max()), 1) + 2 * AROUND), NOTHING, np.int64)
         for place, row in enumerate(rows):
             start, size = self.starts[row], self.sizes[row]
-            found[place, around : around + size] = self.tokens[start : start + size]
+            found[place, AROUND : AROUND + size] = self.tokens[start : start + size]
         return found
 
     def batches(self, rows: Places, chance: np.random.Generator) -> list[Places]:
@@ -107,7 +106,7 @@ def _forth(net: Net, tokens: Places, vectors: Weights) -> _Pass:
     fits = (inputs.reshape(texts * windows, -1) @ net.filters).reshape(texts, windows, FILTERS)
     fits += net.bias
     np.maximum(fits, 0, out=fits)
-    inside = tokens[:, WINDOW // 2 : WINDOW // 2 + windows] != NOTHING
+    inside = tokens[:, AROUND : AROUND + windows] != NOTHING
     fits *= inside[:, :, None]
     best = fits.argmax(axis=1)
     most = np.take_along_axis(fits, best[:, None], axis=1)[:, 0]
