@@ -36,7 +36,7 @@ from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, SEEN_IN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
-from inquiry_svc_plugins.classifiers.xgboost.linear import inverse_document_frequency
+from inquiry_svc_plugins.classifiers.xgboost.linear import frequency_of, inverse_document_frequency
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -207,7 +207,7 @@ def test_the_table_made_in_steps_is_what_the_file_says_n_gram_by_n_gram() -> Non
     linear = load_model(plugin.PACKAGED_MODEL).linear
     with np.load(plugin.PACKAGED_MODEL / "linear.npz") as arrays:
         buckets = np.flatnonzero(np.unpackbits(arrays["seen"]))
-        frequency, documents = arrays["document_frequency"], int(arrays["documents"])
+        frequency, documents = frequency_of(arrays), int(arrays["documents"])
         idf = inverse_document_frequency(frequency, documents)
         known = known_buckets(buckets, frequency, documents)
         expected = np.zeros((len(buckets), linear.table.shape[1]), np.float32)

@@ -28,7 +28,7 @@ from inquiry_svc_plugins.classifiers.xgboost.explaining import explain, phrases,
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import as_seen
 from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 from inquiry_svc_plugins.classifiers.xgboost.places import runs_of
@@ -60,6 +60,7 @@ pieces = st.sampled_from(
             "\U0001d429ay",
         ),
         *("ana@example.org,", "(https://example.org/x?y=1)", "www.example.org", "log-in", "\ud83d", "\u5de5\u5177"),
+        *(":)", " :-( ", ";D", "<3", ":"),
         *(" ", "\n", "\u00a0", "\t", "\x00", "\u200b", "\u0301", "\u202e", "\x1c", "\u3000", "great", "not"),
     ]
 )
@@ -186,7 +187,7 @@ def test_each_visible_character_belongs_to_one_place_of_one_token(text: Text) ->
             for at in range(span.start, span.end):
                 covered[span.field][at] += 1
     for field, counts in covered.items():
-        for character, count in zip(plain_letters(getattr(text, field)), counts, strict=True):
+        for character, count in zip(as_seen(getattr(text, field)), counts, strict=True):
             kind = INK if ord(character) > 0xFFFF else unit_tables().kinds[ord(character)]
             if kind in (BLANK, DROPPED) or character.isspace():
                 assert count <= 1

@@ -5,8 +5,8 @@ whatever else is in the batch. Only numpy is used, and no loop runs once a chara
 a feature needs a new `PREPROCESSING_VERSION` and a newly trained model.
 
 What is read: subject and body, lower-cased, with web addresses, mail addresses and digits masked, accents and
-zero-width characters dropped, and letters that only look Latin read as what they look like. What is made of it, each
-hashed into 2^19 buckets of its own and counted once a text:
+zero-width characters dropped, letters that only look Latin read as what they look like, and each emoticon as a word.
+What is made of it, each hashed into 2^19 buckets of its own and counted once a text:
 
 - characters in threes to fives inside each word and over its edges ("refund" gives "_re", "ref", ... "fund_"),
 - words and pairs of neighbouring words,
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from inquiry_svc.inquiries import Text
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import as_seen
 from inquiry_svc_plugins.classifiers.xgboost.units import (
     BANG,
     BLANK,
@@ -39,7 +39,7 @@ from inquiry_svc_plugins.classifiers.xgboost.units import (
     unit_tables,
 )
 
-PREPROCESSING_VERSION: Final = "3"
+PREPROCESSING_VERSION: Final = "4"
 
 BUCKET_BITS: Final = 19
 """The packaged corpus fills half of the words' buckets. With 17, where three shared each, the n-grams alone were right
@@ -146,7 +146,7 @@ def _distinct(*parts: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _join(texts: Sequence[Text]) -> str:
-    whole = [plain_letters(f"{text.subject}\n{text.body}") for text in texts]
+    whole = [as_seen(f"{text.subject}\n{text.body}") for text in texts]
     joined = _END + _END.join(whole) + _END
     if joined.count(_END) != len(whole) + 1:
         whole = [text.replace(_END, " ") for text in whole]

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from inquiry_svc_plugins.classifiers.xgboost.faces import with_faces
+
 _LOOK_LATIN: Final = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u0475\u04cf\u043a"
     "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0406\u0408\u0405\u0417\u042c"
@@ -39,6 +41,11 @@ _ODD: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _OTHER_SCRIPT: Final = re.compile("[\u0370-\u058f]")
+
+
+def as_seen(text: str) -> str:
+    """With plain letters, and each face as one character, of the same length."""
+    return with_faces(plain_letters(text))
 
 
 def plain_letters(text: str) -> str:

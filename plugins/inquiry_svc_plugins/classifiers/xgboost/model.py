@@ -37,7 +37,7 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inquiry_svc.explanations import Span
 from inquiry_svc.inquiries import Text
 from inquiry_svc_plugins.classifiers.xgboost.features import holds_address, masked
-from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import as_seen
 from inquiry_svc_plugins.classifiers.xgboost.units import BLANK, DROPPED, LETTER, unit_tables
 
 Places = NDArray[np.int64]
@@ -67,7 +67,7 @@ def runs_of(text: Text) -> Runs:
 def _placed(text: Text) -> tuple[str, Places, Places]:
     """The text as one string with its addresses masked; of each character where it starts and ends in subject, line
     end and body."""
-    whole = plain_letters(f"{text.subject}\n{text.body}").replace("\x00", " ")
+    whole = as_seen(f"{text.subject}\n{text.body}").replace("\x00", " ")
     if not holds_address(whole):
         return whole, np.arange(len(whole)), np.arange(1, len(whole) + 1)
     parts: list[str] = []

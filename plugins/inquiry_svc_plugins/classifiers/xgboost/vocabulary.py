@@ -8,7 +8,8 @@ have each: vectors that had been taught by whole texts would know those of the a
 would trust them more than it may.
 
 Beside a vector stands the word's valence, the mean of what ten people thought of it by itself, for some 7,000 words:
-the lexicon of VADER (Hutto and Gilbert, 2014; MIT licence), a file of lines of a word, a tab and its valence.
+the lexicon of VADER (Hutto and Gilbert, 2014; MIT licence), a file of lines of a word or an emoticon, a tab and its
+valence.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 import click
@@ -28,8 +30,9 @@ from inquiry_svc.inquiries import Text
 from inquiry_svc.labelled import read_labelled
 from inquiry_svc_plugins.classifiers.holding_out import Floats
 from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder, open_encoder
+from inquiry_svc_plugins.classifiers.xgboost.faces import FACES
 from inquiry_svc_plugins.classifiers.xgboost.features import buckets_of
-from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import as_seen
 from inquiry_svc_plugins.classifiers.xgboost.word_vectors import VALENCE_STEPS, VECTORS
 
 WIDTH: Final = 256
@@ -40,19 +43,24 @@ RARE: Final = 1e-3
 """A word that is this share of all words counts half as much as one that is never used."""
 SEEN_IN: Final = 2
 """Texts: a word of the corpus that is in fewer is left out, unless the transformer has it."""
-_WORD: Final = re.compile(r"[a-z][a-z']*")
+_WORD: Final = re.compile(rf"[a-z][a-z']*|[{FACES}]")
 
 
 def words_of(text: Text) -> set[str]:
-    """In lower case and the letters of English."""
-    whole = plain_letters(f"{text.subject}\n{text.body}").lower().replace("\u2019", "'").replace("\u2018", "'")
+    """In lower case and the letters of English, and faces."""
+    whole = as_seen(f"{text.subject}\n{text.body}").lower().replace("\u2019", "'").replace("\u2018", "'")
     return set(_WORD.findall(whole))
 
 
 def valences_of(path: Path) -> dict[str, float]:
-    """Of each word in a file of lines `word<TAB>valence`, whatever follows; what is no word is left out."""
-    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if "\t" in line)
-    return {word: float(valence) for word, valence, *_ in lines if _WORD.fullmatch(word)}
+    """Of each word in a file of lines `word<TAB>valence`, whatever follows; what is no word is left out. Of emoticons
+    that are one face, the mean."""
+    found: dict[str, list[float]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        word, _, rest = line.partition("\t")
+        if rest and _WORD.fullmatch(word := as_seen(word).rstrip("\u200b")):
+            found.setdefault(word, []).append(float(rest.split("\t")[0]))
+    return {word: fmean(valences) for word, valences in found.items()}
 
 
 def vocabulary(encoder: Encoder, used: Counter[str], judged: Iterable[str] = ()) -> list[str]:

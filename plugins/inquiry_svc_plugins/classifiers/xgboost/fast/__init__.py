@@ -31,7 +31,7 @@ from inquiry_svc_plugins.classifiers.xgboost.evidence import (
 )
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, SURFACE, word_lists
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
-from inquiry_svc_plugins.classifiers.xgboost.lookalikes import plain_letters
+from inquiry_svc_plugins.classifiers.xgboost.lookalikes import as_seen
 from inquiry_svc_plugins.classifiers.xgboost.meanings import ROW
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel
 from inquiry_svc_plugins.classifiers.xgboost.units import unit_tables
@@ -151,7 +151,7 @@ class _Kernel:
 
 
 def _joined(texts: Sequence[Text]) -> str:
-    parts = [plain_letters(part) for text in texts for part in (text.subject, text.body)]
+    parts = [as_seen(part) for text in texts for part in (text.subject, text.body)]
     joined = _END.join(parts) + _END
     if joined.count(_END) != len(parts):
         joined = _END.join([part.replace(_END, " ") for part in parts]) + _END
