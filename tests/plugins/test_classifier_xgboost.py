@@ -36,7 +36,7 @@ from inquiry_svc.testing.model_folders import ModelFoldersContract
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.evidence import EVERYDAY, KNOWN, SEEN_IN, known_buckets
 from inquiry_svc_plugins.classifiers.xgboost.fast import quickened
-from inquiry_svc_plugins.classifiers.xgboost.linear import frequency_of, inverse_document_frequency
+from inquiry_svc_plugins.classifiers.xgboost.linear import frequency_of, inverse_document_frequency, to_arrays
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, load_model, overall_digest
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -201,6 +201,13 @@ def test_it_is_read_in_many_small_steps() -> None:
     quickest_s = [min(step) for step in zip(*(steps_s() for _ in range(3)), strict=True)]
     assert len(quickest_s) > 120
     assert max(quickest_s) < 0.2 * sum(quickest_s), "most of it is one step"
+
+
+def test_how_many_documents_have_an_n_gram_is_kept_however_common_it_is() -> None:
+    frequency = np.array([0, 2, 3, 300, 254, 255, 256, 5, 70_000])
+    weights = np.ones((7, 13))
+    arrays = to_arrays(weights, np.zeros(13), frequency, 80_000)
+    assert frequency_of(arrays).tolist() == [3, 300, 254, 255, 256, 5, 65_535]
 
 
 def test_the_table_made_in_steps_is_what_the_file_says_n_gram_by_n_gram() -> None:

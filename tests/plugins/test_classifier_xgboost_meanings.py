@@ -15,6 +15,7 @@ from inquiry_svc.labelled import read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.holding_out import Floats
 from inquiry_svc_plugins.classifiers.xgboost import word_vectors
+from inquiry_svc_plugins.classifiers.xgboost.faces import with_faces
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKETS, Features, buckets_of, extract
 from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS, PRIOR, Meanings
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
@@ -191,6 +192,22 @@ def test_of_words_in_one_bucket_the_one_used_most_has_it() -> None:
     assert "zzqxv" in making.vocabulary(encoder, Counter(zzqxv=2))
     assert "zzqxv" not in making.vocabulary(encoder, Counter(zzqxv=1))
     assert "zzqxv" in making.vocabulary(encoder, Counter(), ["zzqxv"])
+
+
+def test_emoticons_of_one_face_have_their_mean_valence(tmp_path: Path) -> None:
+    making = pytest.importorskip("inquiry_svc_plugins.classifiers.xgboost.vocabulary")
+    valences = tmp_path / "valences.txt"
+    valences.write_text(":(\t-1\n:-(\t-2\t0.5\n:)\t2\nrefund\t0.4\nno line of it\n%)\t-0.4\n")
+    sad, glad = with_faces(":( :)").replace("\u200b", "").split()
+    assert making.valences_of(valences) == {sad: -1.5, glad: 2.0, "refund": 0.4}
+    assert making.words_of(Text("", "refund :-) now:(")) == {"refund", "now", glad, sad}
+
+
+def test_faces_are_among_the_words_whose_valence_is_given() -> None:
+    glad, sad, heart = with_faces(":) :( <3").replace("\u200b", "").split()
+    of_glad, of_sad, of_heart = (VECTORS.valences[place_of(face)] for face in (glad, sad, heart))
+    assert of_sad < -1 < 1 < of_heart
+    assert of_glad > 1
 
 
 def test_the_command_writes_what_a_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

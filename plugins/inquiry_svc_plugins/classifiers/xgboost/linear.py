@@ -114,10 +114,11 @@ def to_arrays(
     """
     scale = np.abs(weights).max(axis=0) / 127
     seen = frequency >= SEEN_IN
+    counts = np.minimum(frequency[seen], 0xFFFF)
     return {
         "seen": np.packbits(seen),
-        "document_frequency": np.minimum(frequency[seen], _COMMON).astype(np.uint8),
-        "common_frequency": np.minimum(frequency[frequency >= _COMMON], 0xFFFF).astype(np.uint16),
+        "document_frequency": np.minimum(counts, _COMMON).astype(np.uint8),
+        "common_frequency": counts[counts >= _COMMON].astype(np.uint16),
         "documents": np.array(documents, np.uint32),
         "weights": np.round(weights / scale).astype(np.int8),
         "scale": scale.astype(np.float32),
