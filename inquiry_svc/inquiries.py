@@ -76,6 +76,10 @@ class Label(Struct, frozen=True):
     confidence: float
     """The calibrated probability that the label is right, 0 to 1."""
 
+    def __str__(self) -> str:
+        """For people, to whom nothing is shown as certain."""
+        return f"{self.label} {min(self.confidence, 0.99):.2f}"
+
 
 class Verdict(Struct, frozen=True):
     """What a classifier says of one text: the likeliest label on each axis, and every score behind it."""

@@ -158,7 +158,7 @@ class _Decision:
     def shown(self, thing: str) -> str:
         """What is decided of one thing; a label with its confidence."""
         answer = self.answers()[thing]
-        return f"{answer} {getattr(self.prediction.verdict, thing).confidence:.2f}" if thing in AXES else answer
+        return str(getattr(self.prediction.verdict, thing)) if thing in AXES else answer
 
 
 class _Desk:

@@ -75,4 +75,4 @@ def _as_line(prediction: Prediction) -> str:
     verdict = prediction.verdict
     labels = (verdict.category, verdict.sentiment, verdict.urgency)
     review = f"  needs review: {', '.join(prediction.review_reasons)}" if prediction.needs_review else ""
-    return "  ".join(f"{label.label} {label.confidence:.2f}" for label in labels) + review
+    return "  ".join(map(str, labels)) + review

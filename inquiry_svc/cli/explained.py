@@ -27,7 +27,7 @@ def lines_of(text: Text, explanation: Explanation, *, in_colour: bool) -> Iterat
         yield from (f"    {line}" for line in (_coloured(text, explained) if in_colour else _table(explained)))
         if explained.flip is not None:
             without = ", ".join(f'"{printable(words)}"' for words in explained.flip.left_out)
-            yield f"    without {without}: {explained.flip.label.label} {explained.flip.label.confidence:.2f}"
+            yield f"    without {without}: {explained.flip.label}"
 
 
 def _sum_of(explained: AxisExplanation) -> str:
@@ -39,13 +39,13 @@ def _sum_of(explained: AxisExplanation) -> str:
         "rest": explained.rest,
     }
     return (
-        f"{label.label} {label.confidence:.2f} over {runner_up.label} {runner_up.confidence:.2f}, "
+        f"{label} over {runner_up}, "
         f"margin {explained.margin:.2f} = {', '.join(f'{name} {weight:+.2f}' for name, weight in parts.items())}"
     )
 
 
 def _said(opinion: Opinion) -> str:
-    return f"{opinion.model.name}, {opinion.label.label} {opinion.label.confidence:.2f} ({opinion.weight:+.2f})"
+    return f"{opinion.model.name}, {opinion.label} ({opinion.weight:+.2f})"
 
 
 # On a terminal

@@ -121,3 +121,8 @@ def test_no_more_is_tried_than_so_many_words_and_characters() -> None:
     assert sum(each.alone is not None for each in found.words) == 2
     tried(Text("", long * 3), {"category": axis_of(words)}, classify)
     assert asked == [17, 2], "nothing is asked when the text alone is too long"
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.5, "0.50"), (0.987, "0.99"), (0.9999, "0.99"), (1.0, "0.99")])
+def test_nothing_is_shown_to_people_as_certain(confidence: float, shown: str) -> None:
+    assert str(Label("sales", confidence)) == f"sales {shown}"
