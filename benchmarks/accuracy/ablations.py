@@ -1,7 +1,7 @@
 """Parts of the shipped model, each by itself, trained on the same corpus and made honest on the same held-out hands.
 
-- `linear alone`: the ridge regressions over hashed n-grams and over what words mean, and the convolution, without trees
-  over their scores. Its temperature is fitted on the scores of layers that had not seen the row's fold.
+- `linear alone`: the ridge regressions over hashed n-grams and over what words mean, and the convolution, without
+  trees. Its scores are log-odds already, by those of layers that had not seen the row's fold.
 - `XGBoost alone`: trees straight over the n-grams and the surface features, without linear scores between. N-grams in
   fewer than `SEEN_IN` rows are left out and the trees are larger than the model's, since there are thousands of columns
   to choose from. Its temperature is fitted by trees trained without a quarter of the folds, on those.
@@ -53,16 +53,12 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
     folds, _ = folds_of(rows)
     answers = {axis: answers_of(rows, axis) for axis in AXES}
     with threadpool_limits(1):
-        arrays, scores = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
+        arrays, _ = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
     layer = LinearLayer.from_arrays(arrays)
-    temperatures = {}
-    for axis, columns in COLUMNS.items():
-        known = answers[axis] >= 0
-        temperatures[axis] = temperature_of(scores[known, columns].astype(float), answers[axis][known], folds[known])
 
     def answer(texts: Sequence[Text]) -> list[Verdict]:
         found = layer.scores(extract(texts)).astype(float)
-        return _verdicts([found[:, columns] / temperatures[axis] for axis, columns in COLUMNS.items()])
+        return _verdicts([found[:, columns] for columns in COLUMNS.values()])
 
     return answer
 

@@ -19,7 +19,7 @@ Written by `make accuracy` (`PUBLIC=FILE` names rows of your own to be judged be
 authors from whom nothing here has learnt and by whom nothing was chosen.
 
 - **shipped**: the packaged model, `xgboost`: linear layers over hashed n-grams and over what words mean, a convolution
-  over words in their order, trees over their scores.
+  over words in their order, trees that put their scores right.
 - **linear alone**: those layers without the trees.
 - **XGBoost alone**: trees straight over the n-grams, without the linear scores between.
 - **MiniLM**: the optional classifier `minilm`: embeddings of a small transformer, logistic regression.
@@ -41,9 +41,12 @@ _LEFT_OUT: Final = """With what public texts and lists of words know, each sourc
 points against the same without. Tweets are 4,200 that people judged for VADER, whose valences of words others gave;
 how much a valence counts was chosen by this table:"""
 _READINGS: Final = """In points against the same without, on hands held out (the mean of all). Convolutions read alike
-what pairs can't, "not working" and "doesn't even start"; the model has the last but one:"""
-_BESIDES: Final = """- Trees over the linear scores hardly change how often an answer about mail is right. They make the
-  confidence of sentiment and urgency more honest, and help with the sentiment of other text than mail.
+what pairs can't, "not working" and "doesn't even start"; the model has the last:"""
+_BESIDES: Final = """- Trees that only put the linear scores right leave alone what they have not learnt. Beside trees
+  that answer from those scores by themselves, of categories .4 points more are right on hands held out and 1.5 on mail
+  judged here.
+- The more of these trees, the more is right on hands held out and the less on text by people: for the category 20
+  rounds were kept, where 60 bring .2 points and cost .4.
 - Trees without the linear scores, and on mail MiniLM alone, are less right than the linear layer."""
 
 

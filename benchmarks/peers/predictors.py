@@ -1,6 +1,6 @@
 """The two predictors that each peer is measured with. Both are the shipped model, and give the same answers.
 
-`stock` is what one would write by hand: the features in numpy, then XGBoost's `inplace_predict` for each axis. `ours`
+`stock` is what one would write by hand: the scores in numpy, then XGBoost's `inplace_predict` for each axis. `ours`
 is what the service answers with: the compiled kernel. Which one, `PEER_PREDICTOR` says: servers that import an
 application by its name can't be handed an argument.
 """
@@ -52,7 +52,7 @@ def _stock() -> TriageModel:
     forests: dict[str, Forest] = {}
     for axis, forest in model.forests.items():
         booster = xgboost.Booster({"nthread": 1}, model_file=PACKAGED_MODEL / f"{axis}.ubj")
-        forests[axis] = _Boosted(forest.columns, forest.thresholds, forest.leaves, forest.labels, booster)
+        forests[axis] = _Boosted(forest.score_columns, forest.columns, forest.thresholds, forest.leaves, booster)
     return replace(model, forests=forests)
 
 
@@ -63,5 +63,8 @@ class _Boosted(Forest):
     booster: Any
 
     def margins(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.booster.inplace_predict(np.ascontiguousarray(inputs.T), predict_type="margin")
+        rows = np.ascontiguousarray(inputs.T)
+        found: NDArray[np.float32] = self.booster.inplace_predict(
+            rows, predict_type="margin", base_margin=rows[:, self.score_columns]
+        )
         return found

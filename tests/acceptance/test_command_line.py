@@ -66,7 +66,7 @@ def test_classify_says_why_in_a_table() -> None:
     lines = out.splitlines()
     assert lines[0].startswith("billing 0.")
     assert re.fullmatch(
-        r"  category: billing 0\.\d\d over \w+ 0\.\d\d, margin \d\.\d\d = base .*, words .*, surface .*, rest .*",
+        r"  category: billing 0\.\d\d over \w+ 0\.\d\d, margin \d+\.\d\d = base .*, words .*, surface .*, rest .*",
         lines[1],
     )
     assert [line for line in lines if re.fullmatch(r" +\+\d\.\d\d +[+-]\d\.\d\d  charged  \(body 12-19\)", line)]

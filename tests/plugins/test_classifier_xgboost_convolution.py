@@ -15,6 +15,7 @@ from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost import convolution_net as net
 from inquiry_svc_plugins.classifiers.xgboost import convolution_training as training
 from inquiry_svc_plugins.classifiers.xgboost.convolution import (
+    AROUND,
     FILTERS,
     FIRST,
     MEAN_PARTS,
@@ -32,6 +33,7 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import read_vectors
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
 VECTORS = read_vectors()
 SHIPPED = load_model(plugin.PACKAGED_MODEL).linear.convolution
+BEYOND = [NOTHING] * AROUND
 TEXTS = [row.text for row in read_labelled([CORPUS / "authored-1.jsonl"])]
 
 
@@ -47,7 +49,7 @@ def one_thread() -> Iterator[None]:
 
 def by_hand(layer: Convolution, tokens: Sequence[int]) -> list[float]:
     """The scores of one text, token by token."""
-    rows = [NOTHING, *(int(layer.rows[token]) for token in tokens), NOTHING]
+    rows = [*BEYOND, *(int(layer.rows[token]) for token in tokens), *BEYOND]
     worth = layer.table.reshape(len(layer.table), WINDOW, FILTERS).astype(int)
     fits = [
         np.maximum(sum(worth[rows[at + place], place] for place in range(WINDOW)) + layer.bias, 0)
@@ -103,8 +105,8 @@ def test_what_is_stored_answers_as_what_was_learnt() -> None:
     gaps = []
     for text in TEXTS[:60]:
         features = extract([text])
-        rows = [NOTHING, *(FIRST + np.searchsorted(buckets, features.tokens)), NOTHING]
-        windows = np.hstack([vectors[rows[place : place + len(rows) - 2]] for place in range(WINDOW)])
+        rows = [*BEYOND, *(FIRST + np.searchsorted(buckets, features.tokens)), *BEYOND]
+        windows = np.hstack([vectors[rows[place : place + len(features.tokens)]] for place in range(WINDOW)])
         fits = np.maximum(windows @ filters + bias, 0)
         expected = np.hstack([fits.max(axis=0), fits.mean(axis=0)]) @ out
         gaps.append(np.abs(layer.scores(features)[0] - expected).max() / np.abs(expected).max())

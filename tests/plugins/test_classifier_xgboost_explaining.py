@@ -132,10 +132,10 @@ def random_forest(depth: int, columns: int, chance: np.random.Generator) -> Fore
     thresholds = chance.normal(size=(splits, trees)).astype(np.float32)
     thresholds[chance.random((splits, trees)) < 0.2] = np.inf
     return Forest(
+        slice(1, 1 + labels),
         chance.integers(0, columns, (splits, trees), np.int32),
         thresholds,
         chance.normal(size=(trees, splits + 1)).astype(np.float32),
-        labels,
     )
 
 

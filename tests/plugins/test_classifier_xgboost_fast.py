@@ -30,7 +30,7 @@ from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost import fast
 from inquiry_svc_plugins.classifiers.xgboost.fast import FastModel, quickened
 from inquiry_svc_plugins.classifiers.xgboost.features import extract
-from inquiry_svc_plugins.classifiers.xgboost.meanings import LABELS, ROW
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS, ROW
 from inquiry_svc_plugins.classifiers.xgboost.model import TriageModel, forest_inputs, load_model
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
@@ -132,7 +132,7 @@ def test_what_the_trees_look_at_is_the_same_to_the_bit() -> None:
     inputs = forest_inputs(unrounded.scores(features), features.surface)
     for first in (0, LABELS):
         forests = forests_that_tell(inputs[first : first + LABELS], first)
-        apart = dict.fromkeys(AXES, Temperatures(1000.0, 1000.0))
+        apart = dict.fromkeys(AXES, Temperatures(1e5, 1e5))  # no score is so large that a step is lost
         assert_same_answers(texts, replace(REFERENCE, linear=unrounded, forests=forests, temperatures=apart))
 
 
@@ -146,12 +146,12 @@ def forests_that_tell(values: NDArray[np.float32], first_column: int) -> dict[st
     columns = np.minimum(first_column + np.arange(LABELS, dtype=np.int32), first_column + len(values) - 1)
     return {
         axis: Forest(
+            score_columns=own,
             columns=np.tile(columns[at], rounds)[None],
             thresholds=thresholds[:, at].reshape(1, -1),
-            leaves=np.tile(np.array([0, 1], np.float32), (rounds * len(labels), 1)),
-            labels=len(labels),
+            leaves=np.tile(np.array([0, 256], np.float32), (rounds * len(at), 1)),
         )
-        for (axis, labels), at in zip(AXES.items(), np.split(np.arange(LABELS), FIRST_LABELS), strict=True)
+        for (axis, own), at in zip(COLUMNS.items(), np.split(np.arange(LABELS), FIRST_LABELS), strict=True)
     }
 
 
@@ -185,12 +185,12 @@ def test_trees_of_any_depth_are_walked_as_by_numpy(depth: int) -> None:
     splits = 2**depth - 1
     forests = {
         axis: Forest(
+            score_columns=COLUMNS[axis],
             columns=chance.integers(0, 25, (splits, 7 * len(labels)), dtype=np.int32),
             thresholds=np.where(
                 chance.random((splits, 7 * len(labels))) < 0.2, np.inf, chance.normal(size=(splits, 7 * len(labels)))
             ).astype(np.float32),
             leaves=chance.normal(size=(7 * len(labels), splits + 1)).astype(np.float32),
-            labels=len(labels),
         )
         for axis, labels in AXES.items()
     }

@@ -18,7 +18,9 @@ from inquiry_svc.testing.classifiers import ODD, ORDINARY
 from inquiry_svc_plugins.classifiers import xgboost as plugin
 from inquiry_svc_plugins.classifiers.xgboost.features import BUCKET_BITS, MAX_TEXTS, SURFACE, Features, extract
 from inquiry_svc_plugins.classifiers.xgboost.lexicon import LEXICON
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import forest_inputs, load_model
+from inquiry_svc_plugins.classifiers.xgboost.training import margins_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import forest_from_booster
 from inquiry_svc_plugins.classifiers.xgboost.units import BLANK, DROPPED, LETTER, MULTIPLIER, unit_tables
 
@@ -189,25 +191,23 @@ def inputs() -> NDArray[np.float32]:
 def test_the_arrays_of_trees_answer_as_the_packaged_xgboost_file_does(axis: str, inputs: NDArray[np.float32]) -> None:
     forest = load_model(plugin.PACKAGED_MODEL).forests[axis]
     booster = library.Booster(model_file=str(plugin.PACKAGED_MODEL / f"{axis}.ubj"))
-    expected = booster.inplace_predict(np.ascontiguousarray(inputs.T))
-    margins = forest.margins(inputs).astype(np.float64)
-    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-    assert np.abs(powers / powers.sum(axis=1, keepdims=True) - expected).max() < 1e-6
-    assert expected.std(axis=0).min() > 0.01, "the answers differ from text to text"
+    expected = margins_of(axis, booster, np.ascontiguousarray(inputs.T))
+    assert np.abs(forest.margins(inputs) - expected).max() < 1e-4
+    assert (expected - inputs[COLUMNS[axis]].T).std(axis=0).min() > 0.01, "the trees differ from text to text"
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_trees_of_any_depth_and_shape_become_the_same_arrays(depth: int, tmp_path: Path) -> None:
     chance = np.random.default_rng(depth)
-    inputs = chance.normal(size=(400, 6)).astype(np.float32)
+    inputs = chance.normal(size=(400, LABELS + 2)).astype(np.float32)
     answers = (inputs[:, 0] * inputs[:, 1] > 0).astype(int) + (inputs[:, 2] > 1)
-    data = library.DMatrix(inputs, answers, nthread=1)
-    settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": depth, "base_score": 0.0, "nthread": 1}
+    data = library.DMatrix(inputs, answers, base_margin=inputs[:, COLUMNS["sentiment"]], nthread=1)
+    settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": depth, "nthread": 1}
     booster = library.train({**settings, "gamma": 1.0}, data, 20)
-    forest = forest_from_booster(booster, 3, depth)
+    forest = forest_from_booster(booster, "sentiment", depth)
     expected = booster.predict(data, output_margin=True)
     assert np.abs(forest.margins(np.ascontiguousarray(inputs.T)) - expected).max() < 1e-5
     thresholds = forest.thresholds[np.isfinite(forest.thresholds)]
-    on_the_edge = np.repeat(thresholds[:50, None], 6, axis=1)
-    edge = booster.predict(library.DMatrix(on_the_edge, nthread=1), output_margin=True)
+    on_the_edge = np.repeat(thresholds[:50, None], LABELS + 2, axis=1)
+    edge = margins_of("sentiment", booster, on_the_edge)
     assert np.abs(forest.margins(np.ascontiguousarray(on_the_edge.T)) - edge).max() < 1e-5

@@ -27,7 +27,7 @@ from inquiry_svc_plugins.classifiers.xgboost.word_vectors import (
     read_vectors,
     shares_of_words,
     train_meanings,
-    valence_scores,
+    valence_weights,
 )
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -42,6 +42,11 @@ TEXTS = [row.text for row in read_labelled([CORPUS / "authored-1.jsonl"])]
 def place_of(word: str) -> int:
     (place,) = np.flatnonzero(VECTORS.buckets == buckets_of([word])[0])
     return int(place)
+
+
+def by_valence(features: Features) -> Floats:
+    found: Floats = shares_of_words(features, VECTORS) @ valence_weights(VECTORS)
+    return found
 
 
 def alike(word: str, other: str) -> float:
@@ -77,7 +82,7 @@ def test_a_word_is_as_pleasant_as_people_find_it() -> None:
 
 def test_valences_speak_for_the_pleasant_label_and_against_the_other_alone() -> None:
     features = extract([Text("", "vile"), Text("", "a vile router"), Text("", "router")])
-    found = valence_scores(features, VECTORS)
+    found = by_valence(features)
     said = dict(zip(AXES["sentiment"], found[0, COLUMNS["sentiment"]], strict=True))
     place = place_of("vile")
     share = VECTORS.amounts[place] / (VECTORS.amounts[place] + PRIOR)
@@ -120,7 +125,7 @@ def test_what_is_stored_answers_as_what_was_fitted() -> None:
     arrays, bias, _ = train_meanings(features, VECTORS, targets, weights, folds)
     inputs = inputs_of(features, VECTORS)
     found = Meanings.from_arrays(arrays).scores(features) + bias
-    expected = SHARE * (inputs @ exact(inputs, targets, weights)) + valence_scores(features, VECTORS)
+    expected = SHARE * (inputs @ exact(inputs, targets, weights)) + by_valence(features)
     assert (np.abs(found - expected) <= arrays["word_scale"] / 2 + 1e-6).all(), (
         "more than half a step of what is stored"
     )
@@ -133,7 +138,7 @@ def test_held_out_scores_are_those_of_a_layer_fitted_to_the_other_rows() -> None
     inputs = inputs_of(features, VECTORS)
     for fold in range(3):
         without = np.where((folds == fold)[:, None], 0.0, weights)
-        expected = SHARE * (inputs @ exact(inputs, targets, without)) + valence_scores(features, VECTORS)
+        expected = SHARE * (inputs @ exact(inputs, targets, without)) + by_valence(features)
         assert scores[folds == fold] == pytest.approx(expected[folds == fold], abs=1e-6)
     turned = np.where((folds == 1)[:, None], -targets, targets)
     _, _, other = train_meanings(features, VECTORS, turned, weights, folds)

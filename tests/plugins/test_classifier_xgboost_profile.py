@@ -39,8 +39,9 @@ def model() -> TriageModel:
 
 @pytest.fixture(scope="module")
 def mail() -> Sequence[Text]:
-    """Of the two hands that the model has never seen, in an order of chance."""
+    """Of the hands that the model has never seen, in an order of chance."""
     texts = [row.text for row in read_labelled(JUDGING)]
+    assert len(texts) > 1000
     random.Random(1).shuffle(texts)
     return texts
 
@@ -72,14 +73,14 @@ def test_what_the_model_says_of_mail_by_hands_it_has_not_seen_is_spread_as_its_p
     model: TriageModel, mail: Sequence[Text]
 ) -> None:
     found = distances(spread(model, mail), profile_of_training(model).shares)
-    assert len(mail) == 600
     del found["length"]  # these hands write mails, half of the corpus is chat and remarks
     assert found.pop("unknown_words") < CHANGED
     assert max(found.values()) < STEADY, found
 
 
 def test_one_half_of_the_mail_is_no_change_against_the_other(model: TriageModel, mail: Sequence[Text]) -> None:
-    found = distances(spread(model, mail[:300]), spread(model, mail[300:]))
+    half = len(mail) // 2
+    found = distances(spread(model, mail[:half]), spread(model, mail[half:]))
     assert max(found.values()) < CHANGED / 2, found
 
 
@@ -90,11 +91,12 @@ def test_mail_in_another_language_is_a_change(model: TriageModel, mail: Sequence
         assert min(found["language"], found["unknown_words"]) > 4 * CHANGED, found
 
 
-def test_a_tenth_of_it_in_another_language_is_not_yet_one(
+def test_a_twentieth_of_it_in_another_language_is_not_yet_one(
     model: TriageModel, mail: Sequence[Text], chance: random.Random
 ) -> None:
-    german = [Text("", " ".join(chance.choice(part) for part in GERMAN)) for _ in range(30)]
-    found = distances(spread(model, [*mail[:270], *german]), spread(model, mail[300:]))
+    half = len(mail) // 2
+    german = [Text("", " ".join(chance.choice(part) for part in GERMAN)) for _ in range(half // 20)]
+    found = distances(spread(model, [*mail[len(german) : half], *german]), spread(model, mail[half:]))
     assert STEADY < found["language"] < CHANGED, found
 
 

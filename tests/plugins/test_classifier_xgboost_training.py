@@ -17,8 +17,10 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
-from inquiry_svc_plugins.classifiers.holding_out import MAX_FOLDS
+from inquiry_svc_plugins.classifiers.holding_out import MAX_FOLDS, answers_of, folds_of, temperature_of
 from inquiry_svc_plugins.classifiers.xgboost import training, writing
+from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
 from inquiry_svc_plugins.classifiers.xgboost.model import load_model
 
 CORPUS = plugin.PACKAGED_MODEL.with_name("corpus")
@@ -29,7 +31,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(train, [*map(str, arguments)])
 
 
-@pytest.mark.timeout(3000)  # some seven minutes of one core
+@pytest.mark.timeout(3000)  # some twelve minutes of one core
 def test_the_packaged_model_is_made_again_from_the_corpus(tmp_path: Path) -> None:
     result = run(*TRAINED_ON, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -86,6 +88,19 @@ def test_with_sources_each_is_a_fold(few: Sequence[LabelledText]) -> None:
     trained = training.train(few)
     assert trained.by_source
     assert trained.folds.tolist() == [0] * 60 + [1] * 60 + [2] * 60
+
+
+def test_all_layers_are_brought_to_the_scale_of_log_odds(few: Sequence[LabelledText]) -> None:
+    features, (folds, _) = training.extract_all(few), folds_of(few)
+    answers = {axis: answers_of(few, axis) for axis in AXES}
+    arrays = dict(np.load(plugin.PACKAGED_MODEL / "linear.npz"))
+    before = np.random.default_rng(7).normal(size=(len(few), LABELS))
+    scaled, after = training._in_log_odds(arrays, before, answers, folds)
+    factors = (after / before).mean(axis=0)
+    for axis, columns in COLUMNS.items():
+        assert factors[columns] == pytest.approx(1 / temperature_of(before[:, columns], answers[axis], folds), rel=1e-5)
+    one, other = (LinearLayer.from_arrays(each).scores(features) for each in (arrays, scaled))
+    assert other == pytest.approx(one * factors, rel=1e-4, abs=1e-4)
 
 
 def test_every_step_is_told(few: Sequence[LabelledText]) -> None:

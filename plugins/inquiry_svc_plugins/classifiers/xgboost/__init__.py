@@ -1,4 +1,4 @@
-"""The default classifier, `xgboost`: linear layers over hashed n-grams and meanings, XGBoost trees over their scores.
+"""The default classifier, `xgboost`: linear layers over hashed n-grams and meanings, and trees that put them right.
 
 Some ten microseconds a short text in a batch, well under a millisecond for one alone, calibrated on authors that it has
 not seen. `features.py` makes the numbers, `linear.py`, `meanings.py` and `trees.py` the scores, `evidence.py` says when

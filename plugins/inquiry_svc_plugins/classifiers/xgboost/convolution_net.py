@@ -41,7 +41,7 @@ class Texts:
     sizes: Places
 
     def padded(self, rows: Places) -> Places:
-        """One text a row, with `NOTHING` before it and at least once behind it."""
+        """One text a row, with `NOTHING` before it and behind it, `AROUND` times or more."""
         found = np.full((len(rows), max(int(self.sizes[rows].max()), 1) + 2 * AROUND), NOTHING, np.int64)
         for place, row in enumerate(rows):
             start, size = self.starts[row], self.sizes[row]

@@ -37,7 +37,7 @@ from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.temperatures import Temperatures, log_words_of
 from inquiry_svc_plugins.classifiers.xgboost.trees import Forest
 
-FORMAT: Final = 8
+FORMAT: Final = 9
 MANIFEST: Final = "manifest.json"
 CARD: Final = "MODEL_CARD.md"
 PROFILE: Final = "profile.json"
@@ -92,7 +92,7 @@ class TriageModel:
 
 
 def forest_inputs(scores: NDArray[np.float32], surface: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the trees look at, one text a column: the linear scores, then the surface counts.
+    """What the trees look at and put right, one text a column: the linear scores, then the surface counts.
 
     Scores are rounded to 1/1024: rounding errors that differ between processors then neither grow other trees nor
     take another branch.
@@ -122,7 +122,7 @@ def load_model(folder: Path, pause: Callable[[], None] = go_on) -> TriageModel:
     return TriageModel(
         identity=Model("xgboost", str(manifest["version"]), manifest["digest"]),
         linear=LinearLayer.from_arrays(linear, pause),
-        forests={axis: Forest.from_arrays(trees, axis, len(labels)) for axis, labels in AXES.items()},
+        forests={axis: Forest.from_arrays(trees, axis) for axis in AXES},
         temperatures={axis: Temperatures.from_array(trees[f"{axis}_temperatures"]) for axis in AXES},
         familiar_from=float(linear["familiar_from"]),
         review_below=below,

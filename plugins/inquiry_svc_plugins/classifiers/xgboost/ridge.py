@@ -33,10 +33,10 @@ class Fitted:
     """Of the rows, one column a label: where the fit to fewer of the rows may start."""
 
 
-def fit(matrix: csr_matrix, targets: Floats, given: Floats, root_weights: Floats, start: Floats) -> Fitted:
-    """Of the targets what `given` scores leave to be said. For what else each is see `variances` and `solve`."""
+def fit(matrix: csr_matrix, targets: Floats, root_weights: Floats, start: Floats) -> Fitted:
+    """For what each is see `variances` and `solve`."""
     free = variances(matrix, targets, root_weights)
-    coefficients = solve(matrix, free, targets - given, root_weights, start)
+    coefficients = solve(matrix, free, targets, root_weights, start)
     weighted = coefficients * root_weights
     return Fitted(free * (matrix.T @ weighted), weighted.sum(axis=0), coefficients)
 

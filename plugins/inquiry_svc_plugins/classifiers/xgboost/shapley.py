@@ -1,4 +1,4 @@
-"""Shares an axis's margin out among what its trees look at: exact Shapley values over the array forest.
+"""Shares an axis's margin out among what makes it: exact Shapley values over the scores and the array forest.
 
 The game: each column of the trees' input stands at its base value, and two players can move it, one that raises it and
 one that lowers it; both together make it what it is. (A score is raised by some words and lowered by others. Had a
@@ -39,6 +39,9 @@ def shares(forest: Forest, label: int, runner_up: int, states: NDArray[np.float3
     depth = len(columns)
     leaves = forest.leaves[trees].T * signs
     found = np.zeros((len(states), 2))
+    for place, sign in ((label, 1.0), (runner_up, -1.0)):
+        column = forest.score_columns.start + place
+        found[column] += sign * _alone(states[column])
     for chance, weight in _chances(depth):
         # Of each factor: its value when every player has joined with this chance, and its slope in either player.
         factors = [_mixed(_mixed(each, chance), chance) for each in lets_pass]
@@ -55,6 +58,12 @@ def shares(forest: Forest, label: int, runner_up: int, states: NDArray[np.float3
                 at = columns[level].ravel()
                 found[:, player] += np.bincount(at, (others * slope).ravel(), minlength=len(states))
     return found
+
+
+def _alone(states: NDArray[np.float32]) -> Floats:
+    """What each player of a column adds to its value, in the mean of both orders."""
+    raising, lowering = states[1] - states[0], states[:, 1] - states[:, 0]
+    return np.array([_mixed(each.astype(np.float64), 0.5) for each in (raising, lowering)])  # as RAISED and LOWERED
 
 
 def _paths(

@@ -2,7 +2,7 @@
 
 An n-gram counts once a text. What it adds goes to the tokens in which it lies: in equal parts to each place where it
 stands, and there by the number of its characters in each; a pair of words is halved. What a word says by its meaning
-goes to it alone, and what a window says to the three words or marks in it. Together with the bias and with the two
+goes to it alone, and what a window says to the words and marks in it. Together with the bias and with the two
 buckets that every text has, the tokens make up the scores exactly, but for the rounding of `convolution.py`.
 """
 

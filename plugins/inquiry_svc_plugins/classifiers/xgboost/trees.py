@@ -1,7 +1,10 @@
 """XGBoost's trees, read into arrays and evaluated with numpy over a whole batch.
 
+They put right what the linear scores say: a label's margin is its score and what its trees add to it. So what the
+trees have not learnt is left as it is, where trees by themselves would make steps of it.
+
 XGBoost trains the trees, and its own file of them (`<axis>.ubj`) is stored beside these arrays as the reference: a
-test, and each training, holds both to the same answer within 1e-6. Serving uses the arrays because `import xgboost`
+test, and each training, holds both to the same margins within 1e-4. Serving uses the arrays because `import xgboost`
 alone takes up to 3 s (it imports scipy, and scikit-learn where that is installed) and because shallow trees over few
 columns are cheaper this way, above all for a batch of one.
 
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS
+
 if TYPE_CHECKING:
     from xgboost import Booster
 
@@ -27,17 +32,22 @@ if TYPE_CHECKING:
 class Forest:
     """The trees of one axis; tree `t` adds to the margin of label `t % labels`."""
 
+    score_columns: slice
+    """Those of the inputs that are the scores of the axis's labels."""
     columns: NDArray[np.int32]
     """(splits of a tree, trees): which column a split looks at; splits level by level."""
     thresholds: NDArray[np.float32]
     """Alike: below it, left."""
     leaves: NDArray[np.float32]
     """(trees, leaves of a tree), from left to right."""
-    labels: int
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], axis: str, labels: int) -> Forest:
-        return cls(arrays[f"{axis}_columns"], arrays[f"{axis}_thresholds"], arrays[f"{axis}_leaves"], labels)
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], axis: str) -> Forest:
+        return cls(COLUMNS[axis], arrays[f"{axis}_columns"], arrays[f"{axis}_thresholds"], arrays[f"{axis}_leaves"])
+
+    @property
+    def labels(self) -> int:
+        return self.score_columns.stop - self.score_columns.start  # type: ignore[no-any-return]
 
     def to_arrays(self, axis: str) -> dict[str, NDArray[Any]]:
         return {
@@ -59,7 +69,8 @@ class Forest:
             first, width = first + width, width * 2
         place += np.arange(0, trees * width, width)[:, None]
         values = self.leaves.ravel().take(place).reshape(-1, self.labels, texts)
-        return np.add.reduce(values, axis=0).T  # type: ignore[no-any-return]
+        margins: NDArray[np.float32] = (np.add.reduce(values, axis=0) + inputs[self.score_columns]).T
+        return margins
 
 
 def _choose(right: NDArray[np.bool_], place: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -69,8 +80,8 @@ def _choose(right: NDArray[np.bool_], place: NDArray[np.intp]) -> NDArray[np.boo
     return np.take_along_axis(right, place[None], axis=0)[0]  # type: ignore[no-any-return]
 
 
-def forest_from_booster(booster: Booster, labels: int, depth: int) -> Forest:
-    """The trees of a booster that was trained with `base_score` 0 and at most `depth` levels."""
+def forest_from_booster(booster: Booster, axis: str, depth: int) -> Forest:
+    """The trees of a booster that was trained with at most `depth` levels, the scores of the axis as `base_margin`."""
     dump = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
     splits = (1 << depth) - 1
     columns = np.zeros((splits, len(dump)), np.int32)
@@ -89,4 +100,4 @@ def forest_from_booster(booster: Booster, labels: int, depth: int) -> Forest:
             nodes[2 * node + 1], nodes[2 * node + 2] = tree["left_children"][own], tree["right_children"][own]
         # XGBoost keeps a leaf's value where a split keeps its threshold.
         leaves[number] = [tree["split_conditions"][own] for own in nodes[splits:]]
-    return Forest(columns, thresholds, leaves, labels)
+    return Forest(COLUMNS[axis], columns, thresholds, leaves)

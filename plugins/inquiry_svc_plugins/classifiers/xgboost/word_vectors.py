@@ -9,8 +9,8 @@ and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017). A 
 targets as that of the n-grams, gives a second score for each label; a share of it is added to the first. Were both
 fitted as one, the n-grams would explain the corpus alone and leave the vectors nothing to learn.
 
-Valences are not learnt but given: they count in the same mean, and the n-grams learn what they leave to be said.
-What the corpus knows better it puts right, and of the words that it lacks something is known all the same.
+Valences are not learnt but given: they count in the same mean, so that something is known of the words too that the
+corpus lacks.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS, PR
 VECTORS: Final = Path(__file__).with_name("vectors.npz")
 VALENCE_STEPS: Final = 10
 """Of one point, as they are kept."""
-SHARES: Final[Mapping[str, float]] = {"category": 0.4, "sentiment": 0.4, "urgency": 0.2}
+SHARES: Final[Mapping[str, float]] = {"category": 0.2, "sentiment": 0.2, "urgency": 0.1}
 """Of the scores by meaning. On text unlike the corpus more is better, on hands held out less; and of urgency words say
 less by what they mean than by how they are put."""
 RIDGE: Final = 0.3
 VALENCE: Final = 2.0
 """What a point of valence is worth among the scores of sentiment. The more, the better on posts by people (up to 3),
-and the worse on hands held out (half a point here)."""
+and the worse on hands held out. The n-grams learn as though there were none: those that learn what valences leave to be
+said take from what people's plain words say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,8 @@ def shares_of_words(features: Features, words: WordVectors) -> csr_matrix:
     return csr_matrix((amounts / whole[texts], (texts, found[known])), shape)
 
 
-def valence_scores(features: Features, words: WordVectors) -> Floats:
-    """What the valences of its words say of each text, one row a text and a column for each label."""
-    scores: Floats = shares_of_words(features, words) @ _valence_weights(words)
-    return scores
-
-
-def _valence_weights(words: WordVectors) -> Floats:
+def valence_weights(words: WordVectors) -> Floats:
+    """What each word says of each label by its valence: (words, labels)."""
     weights = np.zeros((len(words.valences), LABELS))
     sentiment = weights[:, COLUMNS["sentiment"]]
     for label, sign in (("positive", 1), ("negative", -1)):
@@ -105,7 +101,7 @@ def train_meanings(
 
     `targets` and `root_weights` have one row a text and a column for each label; the weights of an axis are the same.
     """
-    shares, by_valence = shares_of_words(features, words), _valence_weights(words)
+    shares, by_valence = shares_of_words(features, words), valence_weights(words)
     means, given = shares @ words.vectors.astype(np.float64), shares @ by_valence
     inputs = np.hstack([means, np.ones((len(means), 1))])
     layer: Floats = np.empty((inputs.shape[1], targets.shape[1]))

@@ -14,13 +14,17 @@
 #define ROW 16 /* floats: one weight for each label, and at [LABELS] what the n-gram adds to the squared length; */
 #define KNOWN (LABELS + 1) /* whether the corpus knows it, */
 #define EVERYDAY (LABELS + 2) /* and whether it is that of a word of any mail */
-#define WINDOW 3 /* as `convolution.py` says, and the next three */
+#define WINDOW 5 /* as `convolution.py` says, and the next three */
 #define FILTERS 128
 #define ROW_OF_WORTH (WINDOW * FILTERS)
+#define AROUND (WINDOW / 2)
 #define NOTHING 0
 #define MEAN_PARTS 32
 #define LANES 16
 #define SUMMED 32
+#if SUMMED * (WINDOW * 127 + 254) > 32767
+#error "the fits of so many windows have no room in 16 bits"
+#endif
 #define SHORT 2.0 /* as `temperatures.py` says */
 #define LONG 4.7
 
@@ -48,7 +52,7 @@ typedef struct {
     const int32_t *meaning_rows; /* of each bucket of a single word its row among the meanings */
     const float *meanings;       /* as the table, but that at [LABELS] is the word's amount, and after it nothing */
     const int32_t *token_rows;   /* of each bucket of a single word or mark its row among what tokens are worth */
-    const int8_t *worth;         /* to each filter as the first, second and third of a window */
+    const int8_t *worth;         /* to each filter in each place of a window */
     const int16_t *filter_bias;
     const int16_t *filter_out;   /* what each label gets of each filter's best window, then of its mean */
     const float *filter_scale;
@@ -147,11 +151,13 @@ static void pool_lanes(const Model *model, const uint32_t *rows, size_t length, 
     for (size_t at = 0; at < length;) {
         int16_t some[LANES] = {0};
         for (size_t end = at + SUMMED < length ? at + SUMMED : length; at < end; at++) {
-            const int8_t *before = worth + (size_t)rows[at] * ROW_OF_WORTH;
-            const int8_t *own = worth + (size_t)rows[at + 1] * ROW_OF_WORTH + FILTERS;
-            const int8_t *behind = worth + (size_t)rows[at + 2] * ROW_OF_WORTH + 2 * FILTERS;
+            const int8_t *own[WINDOW];
+            for (int place = 0; place < WINDOW; place++)
+                own[place] = worth + (size_t)rows[at + (size_t)place] * ROW_OF_WORTH + place * FILTERS;
             for (int lane = 0; lane < LANES; lane++) {
-                int16_t fits = (int16_t)(before[lane] + own[lane] + behind[lane] + bias[lane]);
+                int16_t fits = bias[lane];
+                for (int place = 0; place < WINDOW; place++)
+                    fits = (int16_t)(fits + own[place][lane]);
                 fits = fits > 0 ? fits : 0;
                 most[lane] = fits > most[lane] ? fits : most[lane];
                 some[lane] = (int16_t)(some[lane] + fits);
@@ -168,9 +174,10 @@ static void pool(const Model *model, const Features *features, uint32_t *room, i
 {
     int32_t sums[FILTERS] = {0};
     size_t length = features->length;
-    room[0] = room[length + 1] = NOTHING;
+    for (size_t at = 0; at < AROUND; at++)
+        room[at] = room[AROUND + length + at] = NOTHING;
     for (size_t at = 0; at < length; at++)
-        room[at + 1] = (uint32_t)model->token_rows[features->tokens[at]];
+        room[AROUND + at] = (uint32_t)model->token_rows[features->tokens[at]];
     for (int first = 0; first < FILTERS; first += LANES)
         pool_lanes(model, room, length, first, best + first, sums + first);
     float part = (float)MEAN_PARTS / (float)(length > 1 ? length : 1);
@@ -259,7 +266,9 @@ static float temperature_of(Temperatures temperatures, float log_words)
     return temperatures.at_short + (temperatures.at_long - temperatures.at_short) * share;
 }
 
-static void ask_trees(const Forest *forest, const float *inputs, float log_words, double *probabilities)
+/* `scores` are those of the axis's labels, among the inputs: the trees put them right. */
+static void ask_trees(const Forest *forest, const float *inputs, const float *scores, float log_words,
+                      double *probabilities)
 {
     float margins[LABELS] = {0}, highest = -INFINITY, temperature = temperature_of(forest->temperatures, log_words);
     if (forest->splits == 3) /* as shipped: known to the compiler, a text of 150 characters takes a fifth less */
@@ -267,7 +276,7 @@ static void ask_trees(const Forest *forest, const float *inputs, float log_words
     else
         add_leaves(forest, forest->splits, inputs, margins);
     for (int32_t label = 0; label < forest->labels; label++) {
-        margins[label] /= temperature;
+        margins[label] = (margins[label] + scores[label]) / temperature;
         highest = margins[label] > highest ? margins[label] : highest;
     }
     double sum = 0.0;
@@ -292,8 +301,10 @@ static double read_text(const Model *model, Features *features, uint32_t *room, 
     float inputs[LABELS + SURFACE], log_words;
     double evidence = read_scores(model, features, room, inputs, &log_words);
     memcpy(inputs + LABELS, features->surface, sizeof features->surface);
+    const float *scores = inputs;
     for (int axis = 0; axis < AXES; axis++) {
-        ask_trees(&model->forests[axis], inputs, log_words, probabilities);
+        ask_trees(&model->forests[axis], inputs, scores, log_words, probabilities);
+        scores += model->forests[axis].labels;
         probabilities += model->forests[axis].labels;
     }
     return evidence;
