@@ -73,7 +73,10 @@ class Walk:
 def small_corpus(folder: Path) -> None:
     """Of some files the first rows."""
     (folder / "judging").mkdir(parents=True)
-    for file in [*sorted(CORPUS.glob("*.jsonl"))[1:4], *CORPUS.glob("judging/judging-*.jsonl")]:
+    for file in [
+        *(CORPUS / f"authored-{hand}.jsonl" for hand in (10, 11, 12)),
+        *CORPUS.glob("judging/judging-*.jsonl"),
+    ]:
         lines = file.read_text().splitlines(keepends=True)[:60]
         (folder / file.relative_to(CORPUS)).write_text("".join(lines))
 
