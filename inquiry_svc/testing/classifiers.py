@@ -151,8 +151,7 @@ class ExplainerContract:
             assert_explains(await explained(classifier, text), text, verdict)
 
     async def test_without_the_words_that_spoke_for_it_a_label_leads_by_less(self, classifier: Classifier) -> None:
-        """Nearly always: what is left may say another thing without them."""
-        tried = less = 0
+        tried = 0
         for text in ORDINARY:
             explanation = await explained(classifier, text)
             for axis, each in explanation.axes.items():
@@ -160,9 +159,9 @@ class ExplainerContract:
                 if spans:
                     (verdict,) = await classifier.classify([leave_out(text, spans)])
                     left = margin_between(verdict, axis, each.label.label, each.runner_up.label)
-                    tried, less = tried + 1, less + (left < each.margin)
+                    assert left < each.margin, (text, axis)
+                    tried += 1
         assert tried >= len(ORDINARY), "most labels have words that speak for them"
-        assert less >= 0.9 * tried
 
     async def test_what_it_says_of_words_left_out_is_what_happens(self, classifier: Classifier) -> None:
         flips = 0
