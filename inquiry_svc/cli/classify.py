@@ -24,14 +24,15 @@ _Answer: TypeAlias = tuple[Text, Prediction, Explanation | None]
 
 @click.command()
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT... or -")
+@click.option("--subject", default="", help="The subject of each TEXT; none by default.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each text, as the HTTP interface gives it.")
 @click.option("--explain", is_flag=True, help="Say why: the words for and against each label, in colour on a terminal.")
 @model_option
 @gets_configured
-def classify(texts: tuple[str, ...], as_json: bool, explain: bool, model: str, found: Configured) -> None:
+def classify(texts: tuple[str, ...], subject: str, as_json: bool, explain: bool, model: str, found: Configured) -> None:
     """Classify each TEXT, or each line of standard input."""
     given = [line.strip() for line in (sys.stdin if texts == ("-",) else texts)]
-    wanted = [Text("", text) for text in given if text]
+    wanted = [Text(subject, text) for text in given if text]
     if not wanted:
         raise click.UsageError("there is no text to classify; give one, or lines on standard input with -")
     for text, prediction, explanation in asyncio.run(_answers(found, model, wanted, explain=explain)):

@@ -74,6 +74,14 @@ def test_classify_says_why_in_a_table() -> None:
     assert not {"\x1b", "\u202e", "\udce9"} & set(out)
 
 
+def test_classify_reads_a_subject_besides() -> None:
+    code, out, err = run_command("classify", "--json", "--explain", "--subject", "Charged twice", "Please see to it.")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert answer["category"]["label"] == "billing"
+    assert answer["explanation"]["subject"] == "Charged twice"
+
+
 def test_classify_says_whose_answer_it_is_that_it_gives_reasons_for() -> None:
     cascade = {"PROVIDER": "cascade", "CASCADE__SECOND": "keyword", "CASCADE__BELOW": "1"}
     environ = {f"INQUIRY_CLASSIFIER__{name}": value for name, value in cascade.items()}
