@@ -329,7 +329,7 @@ async def test_the_words_and_features_of_a_joined_answer_weigh_what_both_give_th
         assert isinstance(classifier, Explainer)
         assert isinstance(first, Weigher)
         assert isinstance(second, Weigher)
-        for row in read_labelled([JUDGING])[:60]:
+        for row in read_labelled([JUDGING])[:150]:
             explanation = await classifier.explain(row.text)
             (found,) = await classifier.classify([row.text])
             assert_explains(explanation, row.text, found)

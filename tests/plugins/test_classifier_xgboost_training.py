@@ -17,7 +17,7 @@ from inquiry_svc.errors import ConfigurationError
 from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText, read_labelled
 from inquiry_svc_plugins.classifiers import xgboost as plugin
-from inquiry_svc_plugins.classifiers.holding_out import MAX_FOLDS, answers_of, folds_of, temperature_of
+from inquiry_svc_plugins.classifiers.holding_out import MAX_FOLDS, answers_of, folds_of, row_weights, temperature_of
 from inquiry_svc_plugins.classifiers.xgboost import training, writing
 from inquiry_svc_plugins.classifiers.xgboost.linear import LinearLayer
 from inquiry_svc_plugins.classifiers.xgboost.meanings import COLUMNS, LABELS
@@ -88,6 +88,12 @@ def test_with_sources_each_is_a_fold(few: Sequence[LabelledText]) -> None:
     trained = training.train(few)
     assert trained.by_source
     assert trained.folds.tolist() == [0] * 60 + [1] * 60 + [2] * 60
+
+
+def test_a_row_of_the_hands_that_draw_the_lines_counts_more_and_a_group_as_one_row(few: Sequence[LabelledText]) -> None:
+    grouped = [replace(row, group="one") for row in few[:4]]
+    first = [replace(row, source="authored-1") for row in (few[4], *grouped)]
+    assert row_weights([few[4], *grouped, *first]).tolist() == [1, *[1 / 4] * 4, 3, *[3 / 4] * 4]
 
 
 def test_all_layers_are_brought_to_the_scale_of_log_odds(few: Sequence[LabelledText]) -> None:

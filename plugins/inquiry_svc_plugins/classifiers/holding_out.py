@@ -19,6 +19,12 @@ from inquiry_svc.inquiries import AXES
 from inquiry_svc.labelled import LabelledText
 
 MAX_FOLDS: Final = 12
+EXEMPLARY: Final = frozenset(f"authored-{hand}" for hand in range(1, 9))
+"""The sources that say where one label ends and the next begins; who labelled the later ones had rows of theirs as
+examples."""
+EXEMPLARY_WEIGHT: Final = 3.0
+"""Of their rows: each of them held out, .4 points more of the urgencies and .3 of the sentiments are right than with
+1; with 5 no more."""
 
 Floats = NDArray[np.float64]
 
@@ -48,9 +54,10 @@ def check_enough(answers: dict[str, NDArray[np.int64]], folds: NDArray[np.int64]
 
 
 def row_weights(rows: Sequence[LabelledText]) -> Floats:
-    """1 for each row and for each group of rows."""
+    """1 for each row and for each group of rows, of `EXEMPLARY` sources `EXEMPLARY_WEIGHT`."""
     sizes = Counter((row.source, row.group) for row in rows if row.group is not None)
-    return np.array([1.0 if row.group is None else 1 / sizes[row.source, row.group] for row in rows])
+    shares = np.array([1.0 if row.group is None else 1 / sizes[row.source, row.group] for row in rows])
+    return shares * [EXEMPLARY_WEIGHT if row.source in EXEMPLARY else 1.0 for row in rows]
 
 
 def temperature_of(margins: Floats, answers: NDArray[np.int64], folds: NDArray[np.int64]) -> float:

@@ -40,7 +40,7 @@ from inquiry_svc_plugins.classifiers.minilm.encoder import Encoder
 from inquiry_svc_plugins.classifiers.minilm.model import CARD, FORMAT, HEAD, MANIFEST, overall_digest
 from inquiry_svc_plugins.classifiers.xgboost.writing import REVIEW_ACCURACY, check_folder, corpus_digest
 
-MODEL_VERSION: Final = "1"
+MODEL_VERSION: Final = "2"
 PENALTY: Final = 0.3
 """Times half the square of the weights, beside a loss that is a sum over the rows. Of 0.1, 0.3, 1 and 3 the one that is
 right most often on held-out authors."""
