@@ -53,7 +53,7 @@ def linear_alone(rows: Sequence[LabelledText]) -> Answer:
     folds, _ = folds_of(rows)
     answers = {axis: answers_of(rows, axis) for axis in AXES}
     with threadpool_limits(1):
-        arrays, _ = train_linear(extract_all(rows), rows, answers, folds, lambda: None)
+        arrays, _ = train_linear(extract_all(rows), row_weights(rows), answers, folds, lambda: None)
     layer = LinearLayer.from_arrays(arrays)
 
     def answer(texts: Sequence[Text]) -> list[Verdict]:

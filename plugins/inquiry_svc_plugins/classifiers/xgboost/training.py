@@ -121,13 +121,13 @@ def train(rows: Sequence[LabelledText], on_step: Callable[[], None] = lambda: No
     folds, by_source = folds_of(rows)
     answers = {axis: answers_of(rows, axis) for axis in AXES}
     check_enough(answers, folds)
+    weights = row_weights(rows)
     with threadpool_limits(1):
         features = extract_all(rows)
         on_step()
-        linear, scores = train_linear(features, rows, answers, folds, on_step)
+        linear, scores = train_linear(features, weights, answers, folds, on_step)
         inputs = np.ascontiguousarray(forest_inputs(scores, features.surface).T)
         linear["familiar_from"], evidence = _measure_evidence(rows, features, folds)
-        weights = row_weights(rows)
         log_words = log_words_of(features)
         axes = {axis: _train_axis(axis, inputs, log_words, answers[axis], weights, folds, on_step) for axis in AXES}
     return Trained(linear, axes, folds, by_source, evidence)
@@ -150,20 +150,21 @@ def extract_all(rows: Sequence[LabelledText]) -> Features:
 
 def train_linear(
     features: Features,
-    rows: Sequence[LabelledText],
+    weights: Floats,
     answers: dict[str, NDArray[np.int64]],
     folds: NDArray[np.int64],
     on_step: Callable[[], None],
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """The layer as arrays, and for each row the scores of a layer that has not seen its fold."""
+    """The layer as arrays, and for each row the scores of a layer that has not seen its fold. `weights` are those of
+    the rows."""
     frequency = np.bincount(features.buckets, minlength=BUCKETS)
-    matrix = _matrix(features, frequency, len(rows))
+    matrix = _matrix(features, frequency, len(weights))
     targets = np.hstack([np.where(answers[axis][:, None] == range(len(AXES[axis])), 1.0, -1.0) for axis in AXES])
     known = np.hstack([np.repeat(answers[axis][:, None] >= 0, len(AXES[axis]), axis=1) for axis in AXES])
-    root_weights = np.sqrt(row_weights(rows))[:, None] * known
+    root_weights = np.sqrt(weights)[:, None] * known
     whole = fit(matrix, targets, root_weights, np.zeros_like(targets))
     on_step()
-    scores = np.empty((len(rows), LABELS), np.float32)
+    scores = np.empty((len(weights), LABELS), np.float32)
     for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
         seen = np.where(held_out[:, None], 0.0, root_weights)
@@ -172,8 +173,8 @@ def train_linear(
         on_step()
     words = read_vectors()
     meanings, bias, by_meaning = train_meanings(features, words, targets, root_weights, folds)
-    filters, by_filters = train_convolution(features, words, answers, row_weights(rows), folds, on_step)
-    arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(rows)) | meanings | filters
+    filters, by_filters = train_convolution(features, words, answers, weights, folds, on_step)
+    arrays = to_arrays(whole.weights, whole.bias + bias, frequency, len(weights)) | meanings | filters
     return _in_log_odds(arrays, scores + by_meaning + by_filters, answers, folds)
 
 
