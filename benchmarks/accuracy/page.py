@@ -31,8 +31,8 @@ bins."""
 
 _CASCADE: Final = """On these axes the answers of both are joined where the shipped model is less sure than `below`
 ([docs/classifiers.md](../docs/classifiers.md)). The threshold was chosen on hands held out of both trainings, each
-counting alike; the judging hands then judge it. The cost is that of the first, and MiniLM's for the share that goes on.
-Measured by `python -m benchmarks.accuracy.second_opinions`,"""
+counting alike; the judging hands then judge it. The cost is that of the first, and MiniLM's for the share that goes
+on."""
 _JOINED: Final = """The same, but of every text: it costs as much as MiniLM alone. The answer is the product of both
 models' probabilities to the powers of their weights, made to sum to 1."""
 _WORDS: Final = """What the model knows of words beyond the corpus, and other ways to it. Accuracy of linear layers,
@@ -148,7 +148,8 @@ def _second_opinions(found: Mapping[str, Any]) -> Iterator[str]:
     asked = found["asked"]
     yield from _heading("A cascade: what MiniLM adds where the shipped model is unsure")
     yield _CASCADE
-    yield f"on {found['date']}, of the models that were packaged at {found['commit']}."
+    yield f"Measured by `python -m benchmarks.accuracy.second_opinions` on {found['date']}, of the models that were"
+    yield f"packaged at {found['commit']}."
     yield ""
     yield "![Cost against accuracy of the cascade](pictures/cascade.png)"
     yield ""

@@ -209,7 +209,7 @@ def test_mail_is_something_to_go_by_however_short_or_clumsy(model: TriageModel, 
 def test_shouting_urgent_makes_a_calm_mail_no_emergency(model: TriageModel, times: int) -> None:
     calm = Text("Feature idea", "It would be nice to have a dark theme some day. No hurry at all, I just like the app.")
     before, after = model.verdicts([calm, Text(calm.subject, calm.body + " URGENT" * times)])
-    unsure = times > 10 and POLICY.reasons(after, model.review_below)
+    unsure = times > 1000 and POLICY.reasons(after, model.review_below)
     assert after.category.label == before.category.label or unsure
     assert after.urgency.label == before.urgency.label == "low"
 
